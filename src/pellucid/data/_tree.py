@@ -1,0 +1,89 @@
+"""Layouts told by folder names alone: class folders, splits of class folders, or just pictures."""
+
+from collections.abc import Iterable
+
+from ._layout import SPLITS, Found, Layout, is_picture, unreadable
+from .image_set import ClassLabel, Unreadable
+from .sources import Folder, Zip
+
+BESIDE_IMAGES = frozenset({"mask", "masks", "label", "labels", "annot", "annots", "annotations"})
+"""Folders that, beside one named images, hold no pictures to classify."""
+
+
+def tree(source: Folder | Zip, *, class_level: int = 1, split: str = "", place: int = 0) -> Layout:
+    """Read the layout of a folder or zip off its paths.
+
+    Args:
+        source: what to look through.
+        class_level: how many folder names make a class: 1 for `cat/a.jpg`, 2 for `Greek/alpha/a.png`.
+        split: the split all of it belongs to, when the caller knows; "" looks for split folders.
+        place: position of the source among the set's sources.
+    """
+    listing = source.listing
+    pictures = [file for file in listing.files if is_picture(file)]
+    skip = _common(pictures)
+    below = {file: file.split("/")[skip:] for file in pictures}
+    tops = {parts[0] for parts in below.values() if len(parts) > 1}
+    errors = list(unreadable(listing.refused))
+    if not split and _are_splits(tops):
+        found = _splits(below, class_level, place)
+    elif "images" in tops and tops <= {"images"} | BESIDE_IMAGES:
+        inside = {file: parts[1:] for file, parts in below.items() if parts[0] == "images"}
+        found = _labelled(inside, class_level, split, place)
+    else:
+        found = _labelled(below, class_level, split, place)
+        if any(one.label for one in found):
+            stray = [one.file for one in found if one.label is None]
+            errors += [Unreadable(file, "lies outside every class folder") for file in stray]
+            found = [one for one in found if one.label is not None]
+    used = {file.rsplit("/", 1)[0] for file in pictures}
+    errors += _empty(listing.folders, used, skip)
+    errors += [Unreadable(f, "not a picture") for f in listing.files if not is_picture(f) and f.count("/") > skip]
+    return Layout(tuple(found), (source,), tuple(errors))
+
+
+def _labelled(below: dict[str, list[str]], class_level: int, split: str, place: int) -> list[Found]:
+    """Pictures with the class their folders name; none when they lie flat."""
+    found = []
+    for file, parts in below.items():
+        name = "/".join(parts[:-1][:class_level])
+        found.append(Found(file, file, class_label(name) if name else None, split, place))
+    return found
+
+
+def class_label(folder: str) -> ClassLabel:
+    """A folder's name as a class: a number also counts as an index, n01440764 and the like as a wnid."""
+    is_wnid = len(folder) == 9 and folder[0] == "n" and folder[1:].isdecimal()
+    index = int(folder) if folder.isdecimal() and folder.isascii() and len(folder) < 10 else None
+    return ClassLabel(name="" if is_wnid else folder, id=folder if is_wnid else "", index=index)
+
+
+def _splits(below: dict[str, list[str]], class_level: int, place: int) -> list[Found]:
+    found = []
+    for top in sorted({parts[0] for parts in below.values()} & set(SPLITS)):
+        inside = {file: parts[1:] for file, parts in below.items() if parts[0] == top}
+        found += _labelled(inside, class_level, SPLITS[top], place)
+    return found
+
+
+def _are_splits(tops: set[str]) -> bool:
+    """Every top folder is a split or, like trainannot, goes with one; a class called train stays a class."""
+    splits = tops & set(SPLITS)
+    return bool(splits) and all(any(top.startswith(split) for split in splits) for top in tops)
+
+
+def _common(pictures: list[str]) -> int:
+    """How many leading folders all pictures share, keeping at least two levels (class folder, file)."""
+    paths = [file.split("/") for file in pictures]
+    depth = 0
+    while paths and all(len(parts) > depth + 2 for parts in paths) and len({parts[depth] for parts in paths}) == 1:
+        if paths[0][depth] in SPLITS:
+            break
+        depth += 1
+    return depth
+
+
+def _empty(folders: Iterable[str], used: set[str], skip: int) -> list[Unreadable]:
+    """Folders in which, and below which, no picture lies."""
+    filled = {"/".join(path.split("/")[:depth]) for path in used for depth in range(1, path.count("/") + 2)}
+    return [Unreadable(f"{path}/", "holds no picture") for path in folders if path not in filled and path.count("/") >= skip]

@@ -1,0 +1,137 @@
+"""Which output of a model each class of a set is: by key (wnid), by name, or by number, never by alphabetical rank."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pellucid.checks import near
+
+from .image_set import ClassLabel, ImageSet
+
+
+def match_classes(
+    images: ImageSet,
+    classes: Sequence[str],
+    class_ids: Sequence[str] = (),
+    class_map: Mapping[str, str | int] | None = None,
+) -> Tensor:
+    """The model's class index for each class of a set.
+
+    A class is matched by its wnid where the model has class_ids, else by name (any synonym; case, spaces,
+    hyphens and underscores do not matter), else by number. A number that comes with a name counts only if
+    at least half of the set's classes whose name is known to the model carry that very number.
+
+    Args:
+        images: the set; only classes that have a picture need to match.
+        classes: the model's K class names, in output order.
+        class_ids: the model's K class keys, or none.
+        class_map: the user's own table, class of the set -> name, key or number of the model's class.
+
+    Returns:
+        (len(images.labels),), int64; -1 for a class without pictures.
+
+    Raises:
+        ValueError: a class does not match, names the first ten.
+    """
+    used = sorted({item.target for item in images.items if item.target is not None})
+    table = _Table(classes, class_ids)
+    numbers_agree = _numbers_agree([images.labels[target] for target in used], table)
+    found = torch.full((len(images.labels),), -1, dtype=torch.int64)
+    missing = []
+    for target in used:
+        label = images.labels[target]
+        index = _mapped(label, class_map, table) if class_map else None
+        index = table.find(label, by_number=numbers_agree) if index is None else index
+        if index is None:
+            missing.append(label)
+        else:
+            found[target] = index
+    if missing:
+        first = ", ".join(repr(str(label)) for label in missing[:10])
+        hint = near(str(missing[0]), classes)
+        raise ValueError(
+            f"{len(missing)} of {len(used)} classes are not among the model's {len(classes)}: {first}"
+            f"{' and more' if len(missing) > 10 else ''}{hint or ';'} match them with --class-map FILE "
+            "(CSV or JSON: class of the set, class of the model)"
+        )
+    return found
+
+
+def read_class_map(path: str | Path) -> dict[str, str | int]:
+    """Read a class map: a JSON object, or a CSV of two columns (class of the set, class of the model)."""
+    place = Path(path)
+    try:
+        text = place.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read as text ({error})") from error
+    if place.suffix.lower() == ".json":
+        try:
+            table = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"{path}: not JSON ({error})") from error
+        if not isinstance(table, dict) or not all(isinstance(value, str | int) for value in table.values()):
+            raise ValueError(f"{path}: must be a JSON object of class of the set -> class of the model")
+        return table
+    rows = [row for row in csv.reader(text.splitlines()) if row]
+    wrong = next((number for number, row in enumerate(rows, start=1) if len(row) != 2), None)
+    if wrong is not None or not rows:
+        raise ValueError(f"{path}: line {wrong or 1}: must have two columns, class of the set and class of the model")
+    return {key.strip(): value.strip() for key, value in rows}
+
+
+class _Table:
+    """The model's classes, to be found by key, name or number."""
+
+    def __init__(self, classes: Sequence[str], class_ids: Sequence[str]) -> None:
+        self.count = len(classes)
+        self.ids = {key: index for index, key in enumerate(class_ids)}
+        self.names: dict[str, set[int]] = {}
+        for index, name in enumerate(classes):
+            for word in {_plain(name), *map(_plain, name.split(","))}:
+                self.names.setdefault(word, set()).add(index)
+
+    def by_name(self, name: str) -> int | None:
+        """The one class of that name; None when there is none or more than one."""
+        indices = self.names.get(_plain(name), set())
+        return next(iter(indices)) if len(indices) == 1 else None
+
+    def find(self, label: ClassLabel, *, by_number: bool) -> int | None:
+        """A label's class by the first way that leads to one."""
+        if label.id in self.ids:
+            return self.ids[label.id]
+        named = self.by_name(label.name) if label.name else None
+        if named is not None:
+            return named
+        if by_number and label.index is not None and label.index < self.count:
+            return label.index
+        return None
+
+
+def _numbers_agree(labels: list[ClassLabel], table: _Table) -> bool:
+    """Whether the set's own numbers are the model's: no names beside them, or names that mostly say the same."""
+    if all(not label.name or label.name == str(label.index) for label in labels):
+        return True
+    known = [(label.index, table.by_name(label.name)) for label in labels]
+    same = [number == index for number, index in known if index is not None]
+    return len(same) * 2 >= len(labels) and sum(same) * 2 >= len(same)
+
+
+def _mapped(label: ClassLabel, class_map: Mapping[str, str | int], table: _Table) -> int | None:
+    wanted = next((class_map[key] for key in (label.name, label.id, str(label.index)) if key and key in class_map), None)
+    if wanted is None:
+        return None
+    word = str(wanted)
+    index = table.ids.get(word, table.by_name(word))
+    if index is None and word.isdecimal() and int(word) < table.count:
+        index = int(word)
+    if index is None:
+        raise ValueError(f"class map: {word!r} (for {label}) is not a class of the model{near(word, table.names)}")
+    return index
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.replace("_", " ").replace("-", " ").casefold().split())

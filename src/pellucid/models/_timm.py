@@ -1,0 +1,88 @@
+"""Bridge to timm's networks: a fixed list of names, input size, normalisation and class names from its metadata."""
+
+import math
+from typing import Any
+
+import timm
+from timm.data import infer_imagenet_subset
+from timm.data import ImageNetInfo
+from torch import nn
+
+from pellucid.checks import near
+
+from ._torchvision import tensors_only
+from .model import Model
+
+
+def names() -> list[str]:
+    """timm's architectures, without the tags of their weights."""
+    return timm.list_models()
+
+
+def build(name: str, arguments: dict[str, Any]) -> nn.Module:
+    """A network of the list with random weights."""
+    base = name.partition(".")[0]
+    if base not in names():
+        raise ValueError(f"timm has no model {base!r}{near(base, names())}")
+    forbidden = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"} & set(arguments)
+    if forbidden:
+        raise ValueError(f"timm:{name}: argument {min(forbidden)!r} is not allowed")
+    try:
+        network: nn.Module = timm.create_model(name, pretrained=False, **arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"timm:{name}: {error}") from error
+    return network
+
+
+def load(text: str, *, random: bool = False) -> Model:
+    """`NAME`, `NAME.TAG` or either with `@none`; random leaves the weights for the caller to fill."""
+    name, _, tag = text.partition("@")
+    if tag and tag.lower() != "none":
+        raise ValueError(f"timm:{text}: name weights as timm does, timm:{name}.TAG; after @ only none is known")
+    random = random or tag.lower() == "none"
+    network = build(name, {}) if random else _pretrained(name)
+    told = network.pretrained_cfg
+    channels, height, width = told["input_size"]
+    resize = None if told.get("crop_mode") == "squash" else _resize(told, height, width)
+    classes, ids = _classes(network, told["num_classes"])
+    return Model(
+        network,
+        mean=[*told["mean"]][:channels],
+        std=[*told["std"]][:channels],
+        classes=classes,
+        class_ids=ids,
+        size=(height, width),
+        resize=resize,
+        interpolation=told["interpolation"] if told["interpolation"] != "random" else "bilinear",
+        source={"architecture": f"timm:{name}", "weights": "none" if random else told.get("tag") or "default"},
+        build=(f"timm:{name}", {}),
+    )
+
+
+def _resize(told: dict[str, Any], height: int, width: int) -> int | tuple[int, int]:
+    """timm resizes so that the crop is `crop_pct` of the picture."""
+    scaled = [math.floor(side / told["crop_pct"]) for side in (height, width)]
+    return scaled[0] if height == width else (scaled[0], scaled[1])
+
+
+def _classes(network: nn.Module, count: int) -> tuple[list[str], list[str]]:
+    subset = infer_imagenet_subset(network)
+    if subset is None:
+        return [f"class {index}" for index in range(count)], []
+    info = ImageNetInfo(subset)
+    ids = [info.index_to_label_name(index) for index in range(count)]
+    return [info.index_to_description(index) for index in range(count)], ids
+
+
+def _pretrained(name: str) -> nn.Module:
+    build(name, {})  # an unknown name gets the better error
+    try:
+        with tensors_only():
+            network: nn.Module = timm.create_model(name, pretrained=True)
+    except Exception as error:  # hub clients raise many kinds; all mean that the weights are not to be had
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"timm:{name}: its weights could not be fetched ({reason[:200]}); "
+            f"give --weights FILE, or take random ones with timm:{name}@none"
+        ) from error
+    return network

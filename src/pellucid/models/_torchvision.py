@@ -1,0 +1,124 @@
+"""Bridge to torchvision's classifiers: a fixed list of names, weights through weights_only, metadata as it states."""
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import nn
+
+from pellucid.checks import check_choice, near
+
+from .model import Model
+
+FIXED = frozenset({"weights", "weights_backbone", "progress", "pretrained"})
+"""Arguments a model.json may not set: they would fetch something."""
+
+
+def names() -> list[str]:
+    """torchvision's classifiers."""
+    return torchvision.models.list_models(module=torchvision.models)
+
+
+def build(name: str, arguments: dict[str, Any]) -> nn.Module:
+    """A network of the list with random weights."""
+    check_choice("torchvision model", name, names())
+    if FIXED & set(arguments):
+        raise ValueError(f"torchvision:{name}: argument {min(FIXED & set(arguments))!r} is not allowed")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # GoogLeNet and Inception announce another default init
+            network: nn.Module = torchvision.models.get_model(name, weights=None, **arguments)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"torchvision:{name}: {error}") from error
+    return network
+
+
+def load(text: str, *, random: bool = False) -> Model:
+    """`NAME`, `NAME@WEIGHTS` or `NAME@none`; random leaves the weights for the caller to fill."""
+    name, _, tag = text.partition("@")
+    if name not in names():
+        raise ValueError(f"torchvision has no classifier {name!r}{near(name, names())}")
+    known = torchvision.models.get_model_weights(name)
+    if tag.lower() == "none" or random:
+        network = build(name, {})
+        chosen = known.DEFAULT
+        tag = "none"
+    else:
+        tag = tag or "DEFAULT"
+        if tag not in known.__members__:
+            raise ValueError(f"torchvision:{name} has weights {', '.join(known.__members__)}; got {tag!r}")
+        chosen = known[tag]
+        network = _pretrained(name, chosen)
+    preset, classes = chosen.transforms(), chosen.meta["categories"]
+    source = {"architecture": f"torchvision:{name}", "weights": tag if tag == "none" else chosen.name}
+    size = sides_of(preset.crop_size)
+    resize = preset.resize_size[0]
+    interpolation = preset.interpolation.value
+    return Model(
+        network,
+        mean=preset.mean,
+        std=preset.std,
+        classes=classes,
+        size=size,
+        resize=resize,
+        interpolation=interpolation,
+        class_ids=imagenet_ids() if len(classes) == 1000 else (),
+        source=source,
+        build=(f"torchvision:{name}", {}),
+    )
+
+
+def sides_of(crop: Sequence[int]) -> tuple[int, int]:
+    """(H, W) of a preset's crop."""
+    return (crop[0], crop[0]) if len(crop) == 1 else (crop[0], crop[1])
+
+
+def imagenet_classes() -> list[str]:
+    """The 1,000 names of ImageNet's classes, in the standard order."""
+    return list(torchvision.models.ResNet50_Weights.DEFAULT.meta["categories"])
+
+
+def imagenet_ids() -> tuple[str, ...]:
+    """Their wnids, in the same order, as timm lists them."""
+    from timm.data import ImageNetInfo
+
+    info = ImageNetInfo()
+    return tuple(info.index_to_label_name(index) for index in range(1000))
+
+
+def _pretrained(name: str, weights: Any) -> nn.Module:
+    file = weights.url.rsplit("/", 1)[-1]
+    place = Path(torch.hub.get_dir()) / "checkpoints"
+    try:
+        with tensors_only():
+            network: nn.Module = torchvision.models.get_model(name, weights=weights, progress=False)
+    except OSError as error:
+        reason = getattr(error, "reason", None) or error
+        raise ValueError(
+            f"torchvision:{name}: its weights could not be fetched ({reason}); put {file} into {place}, "
+            f"or give --weights FILE, or take random ones with torchvision:{name}@none"
+        ) from error
+    except Exception as error:  # a damaged file in the cache raises whatever its reader meets
+        raise ValueError(f"torchvision:{name}: {place / file} cannot be read ({error}); delete it and retry") from error
+    return network
+
+
+@contextmanager
+def tensors_only() -> Iterator[None]:
+    """Make every torch.load inside refuse anything but tensors, also where a library asks otherwise."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+

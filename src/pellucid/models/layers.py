@@ -1,0 +1,153 @@
+"""The layers of a network: names, kinds, shapes, and which of them suit Grad-CAM; found by running it once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.geometry import sides
+
+from ._meter import Meter
+from .model import Model, network_of
+from .probes import calls, first_tensor
+
+PASSING = (
+    nn.Identity,
+    nn.Flatten,
+    nn.Dropout,
+    nn.Dropout2d,
+    nn.MaxPool2d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool2d,
+)
+"""Modules that compute no features of their own; no layer for Grad-CAM."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One module call, the last where a module is called several times."""
+
+    name: str  # dotted, relative to the user's own network
+    kind: str  # class name
+    shape: tuple[int, ...]  # of its output (of several, the first tensor), for one image
+    is_leaf: bool  # whether it contains no other modules
+    calls: int  # how often it is called in one forward pass
+
+
+def layers(model: nn.Module, size: int | tuple[int, ...] | None = None) -> tuple[Layer, ...]:
+    """Every module that takes part in a forward pass, in the order in which they finish.
+
+    Args:
+        model: a Model or any module; in any mode, left as it was.
+        size: of the images, (C, H, W), (H, W) or one side; None takes the Model's own.
+
+    Raises:
+        ValueError: no size is known, or the network does not take it.
+    """
+    return tuple(layer for layer, _ in _run(model, size))
+
+
+def cam_layers(model: nn.Module, size: int | tuple[int, ...] | None = None) -> tuple[str, ...]:
+    """Layers that suit Grad-CAM, the best first: one for each resolution, the deepest first.
+
+    A layer qualifies when its output is a map (N, C, h, w) of more than one position, and when it computes
+    something (a pool or a dropout does not). Among those of one resolution the least nested is taken, so that a
+    block goes before its parts, and of these the last.
+    """
+    network = network_of(model)
+    best: dict[tuple[int, ...], str] = {}
+    for layer, is_map in _run(model, size):
+        if not is_map or _passes(network.get_submodule(layer.name)):
+            continue
+        other = best.get(layer.shape[2:])
+        if other is None or layer.name.count(".") <= other.count("."):
+            best.pop(layer.shape[2:], None)
+            best[layer.shape[2:]] = layer.name
+    return tuple(reversed(best.values()))
+
+
+def input_shape(model: nn.Module, size: int | tuple[int, ...] | None) -> tuple[int, ...]:
+    """(C, H, W) of the images a network is asked with."""
+    own = (model.geometry.channels, *model.geometry.size) if isinstance(model, Model) else None
+    if size is None:
+        if own is None:
+            raise ValueError("the input size is not known: give size=(C, H, W), for instance (3, 224, 224)")
+        return own
+    if isinstance(size, int) or len(size) == 2:
+        return (own[0] if own else 3, *sides(size))
+    if any(side < 1 for side in size):
+        raise ValueError(f"size must be (C, H, W) of positive numbers, got {size}")
+    return tuple(size)
+
+
+@contextmanager
+def asked_with(model: nn.Module, shape: tuple[int, ...]) -> Iterator[Tensor]:
+    """An image (1, C, H, W) of mid gray where the network's parameters are, in eval mode and without gradients.
+
+    An error inside the block is told with the last layer that was entered.
+    """
+    first = next(model.parameters(), None)
+    images = torch.full((1, *shape), 0.5, device=None if first is None else first.device)
+    if first is not None and first.is_floating_point():
+        images = images.to(first.dtype)
+    entered: list[tuple[str, str]] = []
+    modes = {module: module.training for module in model.modules()}
+    fast = torch.backends.mha.get_fastpath_enabled()
+    try:
+        model.eval()
+        torch.backends.mha.set_fastpath_enabled(False)  # a fused attention hides its layers
+        with (
+            torch.no_grad(),
+            calls(model, lambda name, m: entered.append((name, type(m).__name__)), lambda *_: None),
+        ):
+            yield images
+    except (RuntimeError, ValueError, IndexError, TypeError, AssertionError) as error:
+        name, kind = entered[-1] if entered else ("", type(model).__name__)
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        where = f"layer {name!r} ({kind})" if name else kind
+        raise ValueError(f"the network does not take an image {shape}: {where}: {reason}") from error
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _run(model: nn.Module, size: int | tuple[int, ...] | None) -> list[tuple[Layer, bool]]:
+    """Each layer, and whether its output is a map (N, C, h, w) of more than one position."""
+    finished: dict[str, tuple[Layer, bool]] = {}
+    shape = input_shape(model, size)
+
+    with asked_with(model, shape) as images, Meter(images) as meter:
+
+        def after(name: str, module: nn.Module, output: Any) -> None:
+            found = first_tensor(output)
+            if found is None or not name:
+                return
+            count = finished.pop(name)[0].calls + 1 if name in finished else 1
+            leaf = next(module.children(), None) is None
+            layer = Layer(name, type(module).__name__, tuple(found.shape), leaf, count)
+            finished[name] = (layer, _is_map(found, meter.is_map(found), shape))
+
+        with calls(model, lambda *_: None, after):
+            network_of(model)(images)
+    return list(finished.values())
+
+
+def _is_map(output: Tensor, placed: bool | None, image: tuple[int, ...]) -> bool:
+    """Four dimensions, the last two a grid over the image; where that cannot be followed, their ratio must fit."""
+    if output.ndim != 4 or output.shape[2] * output.shape[3] <= 1:
+        return False
+    if placed is not None:
+        return placed
+    return round(output.shape[2] * image[2] / image[1]) == output.shape[3]
+
+
+def _passes(module: nn.Module) -> bool:
+    """Whether a layer computes nothing of its own: pools and the like, and blocks that end in one."""
+    while isinstance(module, nn.Sequential) and len(module):
+        module = module[-1]
+    return isinstance(module, PASSING)

@@ -1,0 +1,103 @@
+"""MODEL, as a user writes it, becomes a Model ready to be asked.
+
+    runs/digits                            a folder with model.json and weights.safetensors
+    torchvision:resnet50                   its DEFAULT weights; @IMAGENET1K_V1 names others, @none leaves random ones
+    timm:vit_base_patch16_224.augreg_in1k  likewise
+    zoo:mobilenet_v1,width=0.75            a network of our own, with `weights`
+    package.module:function                runs your code, which returns a Model
+"""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from pellucid.checks import check_choice, near
+
+from . import _timm, _torchvision
+from ._model_json import is_model_folder, load_folder
+from .model import Model
+from .weights import put_weights, read_weights, sha256, weights_hash
+from .zoo._build import build, names
+
+
+def load(spec: str | os.PathLike[str], *, weights: str | Path | None = None) -> Model:
+    """Load a model, on the CPU and in eval mode.
+
+    Args:
+        spec: MODEL, in one of the forms above.
+        weights: a .safetensors, .pt or .pth state dict to put into the network instead of its own.
+
+    Raises:
+        ValueError: nothing of that name, or weights that are missing, damaged, or do not fit; says the remedy.
+    """
+    text = os.fspath(spec)
+    kind, _, rest = text.partition(":")
+    if Path(text).is_dir():
+        if not is_model_folder(Path(text)):
+            raise ValueError(f"{text}: is not a model (the folder has no model.json)")
+        model = load_folder(Path(text))
+    elif kind == "torchvision" and rest:
+        model = _torchvision.load(rest, random=weights is not None)
+    elif kind == "timm" and rest:
+        model = _timm.load(rest, random=weights is not None)
+    elif kind == "zoo" and rest:
+        model = _zoo(rest, trained=weights is not None)
+    elif rest and all(part.isidentifier() for part in [*kind.split("."), rest]):
+        model = _user_code(kind, rest)
+    else:
+        beside = [p.name for p in Path().iterdir() if is_model_folder(p)]
+        raise ValueError(
+            f"{text}: no such model; give a folder with model.json, torchvision:NAME, timm:NAME, zoo:NAME "
+            f"or package.module:function{near(text, beside)}"
+        )
+    if weights is not None:
+        put_weights(model.network, read_weights(weights), str(weights))
+        model.source["weights"] = {"file": str(weights), "sha256": sha256(Path(weights))}
+    model.source = {"spec": text, **model.source, "hash": weights_hash(model.network)}
+    return model.eval()
+
+
+def _zoo(text: str, *, trained: bool) -> Model:
+    name, *pairs = text.split(",")
+    check_choice("zoo architecture", name, names())
+    if not trained and not name.endswith("@none"):
+        raise ValueError(f"zoo:{name} has no weights of its own: give --weights FILE, or a folder with model.json")
+    architecture = sys.modules[f"pellucid.models.zoo.{name}"]
+    fed = dict(architecture.INPUT)
+    arguments = dict(_argument(pair) for pair in pairs)
+    arguments.setdefault("classes", 1000 if len(fed["mean"]) == 3 else 10)
+    arguments.setdefault("channels", len(fed["mean"]))
+    network = build(name, **arguments)
+    count = arguments["classes"]
+    classes = _torchvision.imagenet_classes() if count == 1000 else [str(index) for index in range(count)]
+    return Model(network, classes=classes, source={"architecture": name}, build=(name, arguments), **fed)
+
+
+def _argument(pair: str) -> tuple[str, Any]:
+    key, equals, value = pair.partition("=")
+    try:
+        return key, int(value) if value.lstrip("-").isdecimal() else float(value)
+    except ValueError as error:
+        raise ValueError(f"zoo argument must be name=number, got {pair!r}{'' if equals else ' without ='}") from error
+
+
+def _user_code(module: str, function: str) -> Model:
+    """Import the user's module (the current folder counts) and call the function."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        made = getattr(importlib.import_module(module), function)()
+    except Exception as error:  # whatever the user's code raises is told with its name, and the cause is kept
+        raise ValueError(f"{module}:{function} failed: {type(error).__name__}: {error}") from error
+    if isinstance(made, Model):
+        return made
+    if isinstance(made, nn.Module):
+        raise ValueError(
+            f"{module}:{function} returned a bare {type(made).__name__}; return "
+            "pellucid.models.Model(network, mean=..., std=..., classes=..., size=...), which says how to feed it"
+        )
+    raise ValueError(f"{module}:{function} must return a pellucid.models.Model, got {type(made).__name__}")

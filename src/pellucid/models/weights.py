@@ -1,0 +1,91 @@
+"""Weights into a network: safetensors, or `.pt`/`.pth` through weights_only, and never anything that runs code.
+
+Everything is checked before a number is used: file hash, keys, shapes, kinds of number, finiteness.
+"""
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.checks import near
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def weights_hash(network: nn.Module) -> str:
+    """Hash of a network's parameters and buffers: names, kinds, shapes and values."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        if tensor.device.type != "meta":
+            flat = tensor.detach().cpu().contiguous().flatten()
+            digest.update(memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else b"")
+    return digest.hexdigest()
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Read a state dict from `.safetensors`, `.pt` or `.pth`.
+
+    Raises:
+        ValueError: the file is missing, of another kind, damaged, or holds anything but tensors.
+    """
+    place = Path(path)
+    if not place.is_file():
+        raise ValueError(f"{path}: no such weights file")
+    if place.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(place)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
+    if place.suffix not in {".pt", ".pth"}:
+        raise ValueError(f"{path}: weights must be a .safetensors, .pt or .pth file")
+    try:
+        state = torch.load(place, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path}: holds Python objects besides tensors, which could run code; save its state_dict() instead"
+        ) from error
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path}: not a readable PyTorch weights file ({str(error).splitlines()[0]})") from error
+    for key in ("state_dict", "model"):
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
+    if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"{path}: must hold a state dict (name -> tensor)")
+    return {str(name).removeprefix("module."): value for name, value in state.items()}
+
+
+def put_weights(network: nn.Module, weights: Mapping[str, Tensor], origin: str) -> None:
+    """Load weights into a network after checking them; half precision is widened to the network's own.
+
+    Raises:
+        ValueError: keys are missing or unknown, a shape or kind of number differs, or a value is not finite.
+    """
+    wanted = network.state_dict()
+    optional = {name for name in wanted if name.endswith("num_batches_tracked")}
+    missing = sorted(set(wanted) - set(weights) - optional)
+    unknown = sorted(set(weights) - set(wanted))
+    if missing or unknown:
+        parts = [f"{len(names)} {kind} (first: {names[0]})" for kind, names in (("missing", missing), ("unknown", unknown)) if names]
+        hint = near(missing[0], unknown, 1) if missing and unknown else ""
+        raise ValueError(f"{origin}: its tensors do not fit the architecture: {', '.join(parts)}{hint}")
+    for name, tensor in weights.items():
+        if tensor.shape != wanted[name].shape:
+            given, right = tuple(tensor.shape), tuple(wanted[name].shape)
+            raise ValueError(f"{origin}: {name} must have shape {right}, got {given}")
+        if tensor.is_floating_point() != wanted[name].is_floating_point() or tensor.is_complex():
+            raise ValueError(f"{origin}: {name} must be {wanted[name].dtype}, got {tensor.dtype}")
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ValueError(f"{origin}: {name} holds NaN or infinite values")
+    network.load_state_dict(dict(weights), strict=False)

@@ -1,0 +1,48 @@
+"""Build a network of the zoo by name."""
+
+import inspect
+from typing import Any
+
+from torch import nn
+
+from pellucid.checks import check_choice, check_range, near
+from pellucid.geometry import sides
+
+
+def names() -> list[str]:
+    """Every architecture of the zoo."""
+    from pellucid.models import zoo
+
+    return sorted(name for name in zoo.__all__ if name != "build")
+
+
+def build(
+    name: str, *, classes: int, size: int | tuple[int, int] | None = None, channels: int = 3, **arguments: Any
+) -> nn.Module:
+    """A freshly initialised network of the zoo.
+
+    Args:
+        name: one of the zoo's architectures.
+        classes: number of outputs, 1 to 1,000,000.
+        size: (H, W) or one side of its images; only some architectures depend on it.
+        channels: of its images, 1 to 1024.
+        arguments: further arguments of the architecture, such as width.
+
+    Raises:
+        ValueError: unknown architecture or argument, or a value out of range.
+    """
+    from pellucid.models import zoo
+
+    check_choice("architecture", name, names())
+    check_range("classes", classes, 1, 1_000_000)
+    check_range("channels", channels, 1, 1024)
+    architecture = getattr(zoo, name)
+    accepted = inspect.signature(architecture).parameters
+    given = {"classes": classes, "channels": channels, **arguments}
+    if size is not None and "size" in accepted:
+        given["size"] = sides(size)
+    unknown = sorted(set(given) - set(accepted))
+    if unknown:
+        raise ValueError(f"{name} has no argument {unknown[0]!r}; it takes {', '.join(accepted)}{near(unknown[0], accepted)}")
+    network: nn.Module = architecture(**given)
+    return network
