@@ -1,6 +1,7 @@
 """The questions asked at every public door; each refusal says what was wrong, what was given and what is accepted."""
 
 import difflib
+import math
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
@@ -37,7 +38,7 @@ def check_images(images: Tensor) -> None:
     if images.numel() == 0:
         raise ValueError(f"images must not be empty, got shape {tuple(images.shape)}")
     low, high = (bound.item() for bound in images.detach().aminmax())
-    if not (low == low and high == high):
+    if math.isnan(low) or math.isnan(high):
         raise ValueError("images must be finite, got NaN")
     if low < -1e-3 or high > 1 + 1e-3:
         raise ValueError(f"images must be in [0, 1], got {low:.3g} to {high:.3g}: normalised twice, or still 0 to 255?")

@@ -23,9 +23,11 @@ def new_folder(path: str | Path, *, force: bool = False, mark: str = "record.jso
     """
     target = Path(path)
     check_new_folder(target, force=force, mark=mark)
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".{target.name}.{os.urandom(4).hex()}.part"
-    temporary.mkdir()
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise ValueError(f"{target} cannot be made ({error.strerror})") from error
     try:
         yield temporary
         assert (temporary / mark).is_file(), f"{mark} was not written"
@@ -41,6 +43,9 @@ def check_new_folder(path: str | Path, *, force: bool = False, mark: str = "reco
         raise ValueError(f"output folder must have a name of its own, got {str(path)!r}")
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise ValueError(f"{target} exists and is not a folder; choose another name")
+    above = next((folder for folder in target.parents if folder.exists()), target.parent)
+    if not above.is_dir():
+        raise ValueError(f"{target} cannot be made, for {above} is not a folder")
     if target.is_dir() and any(target.iterdir()):
         if not force:
             raise ValueError(f"{target} exists already; choose another folder, or replace it with --force")

@@ -24,7 +24,8 @@ class Geometry:
         if self.channels not in {1, 3}:
             raise ValueError(f"channels must be 1 or 3 to read pictures, got {self.channels}")
         resized = (self.resize,) if isinstance(self.resize, int) else self.resize or ()
-        if any(side < least for side, least in zip(resized, self.size if len(resized) > 1 else [max(self.size)])):
+        least = self.size if len(resized) > 1 else (max(self.size),)
+        if any(side < crop for side, crop in zip(resized, least, strict=False)):
             raise ValueError(f"resize must not be smaller than the crop {self.size}, got {self.resize}")
 
     def resized(self, height: int, width: int) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from .builtin import builtin
 from .classes import match_classes, read_class_map
+from .gather import gather
 from .image_set import ClassLabel, ImageSet, Item, Unreadable
 from .loading import Batch, batches
 from .open_images import open_images
@@ -15,6 +16,7 @@ __all__ = [
     "Unreadable",
     "batches",
     "builtin",
+    "gather",
     "match_classes",
     "open_images",
     "read_class_map",

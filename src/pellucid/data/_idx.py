@@ -48,7 +48,7 @@ def _read(path: Path, dimensions: int) -> "np.ndarray":
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             magic, *shape = struct.unpack(f">{dimensions + 1}I", file.read(4 * (dimensions + 1)))
             count = int(np.prod(shape, dtype=object))
-            if magic != 0x800 + dimensions or count > MAX_PIXELS:
+            if magic != 0x800 + dimensions or count > MAX_PIXELS or 0 in shape[1:]:
                 raise ValueError(f"{path}: not an idx file of bytes with {dimensions} dimensions")
             content = file.read(count)
     except (OSError, EOFError, struct.error, zlib.error) as error:

@@ -1,12 +1,12 @@
 """What every layout of an image set comes to: pictures by split, with a class label each."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from .image_set import ClassLabel, Item, Unreadable
 from .pictures import SUFFIXES
-from .sources import Source
+from .sources import Folder, Source, Zip
 
 SPLITS = {
     "train": "train",
@@ -45,7 +45,8 @@ class Layout:
     def splits(self) -> tuple[str, ...]:
         """The splits met, train first."""
         met = {one.split for one in self.found} - {""}
-        return tuple(sorted(met, key=lambda split: (["train", "val", "test"].index(split), split) if split in SPLITS else (9, split)))
+        first = [split for split in ("train", "val", "test") if split in met]
+        return (*first, *sorted(met.difference(first)))
 
     def labels(self) -> tuple[ClassLabel, ...]:
         """Every class of every split: by its own number where it has one, else by name."""
@@ -66,6 +67,28 @@ class Layout:
             for one in self.found
             if split in {"all", one.split}
         )
+
+
+def pictures_of(home: Folder | Zip, member: str) -> tuple[Folder | Zip, Callable[[str], tuple[str | None, str]]]:
+    """Where the pictures of a table lie: images.zip beside it, else its own folder or zip.
+
+    Returns:
+        The source, and a function from a file's name in the table to its name in the source, as written or
+        below images/; or to None and the rest of the sentence "listed in ...".
+    """
+    archive = home.path / "images.zip"
+    source = Zip(archive) if isinstance(home, Folder) and archive.is_file() else home
+    start = "" if source is not home else member[: member.rfind("/") + 1]
+    there, refused = set(source.listing.files), dict(source.listing.refused)
+
+    def find(file: str) -> tuple[str | None, str]:
+        plain = PurePosixPath(file).as_posix() if file else ""
+        names = (f"{start}{plain}", f"{start}images/{plain}")
+        name = next((name for name in names if name in there), None)
+        reason = next((f", but {refused[name]}" for name in names if name in refused), ", but not there")
+        return name, "" if name else reason
+
+    return source, find
 
 
 def is_picture(file: str) -> bool:

@@ -21,25 +21,25 @@ def tree(source: Folder | Zip, *, class_level: int = 1, split: str = "", place: 
     """
     listing = source.listing
     pictures = [file for file in listing.files if is_picture(file)]
-    skip = _common(pictures)
+    skip = _common(pictures, class_level + 1)
     below = {file: file.split("/")[skip:] for file in pictures}
     tops = {parts[0] for parts in below.values() if len(parts) > 1}
     errors = list(unreadable(listing.refused))
     if not split and _are_splits(tops):
         found = _splits(below, class_level, place)
+        errors += [Unreadable(file, "lies outside every split folder") for file in below if len(below[file]) == 1]
     elif "images" in tops and tops <= {"images"} | BESIDE_IMAGES:
         inside = {file: parts[1:] for file, parts in below.items() if parts[0] == "images"}
         found = _labelled(inside, class_level, split, place)
     else:
         found = _labelled(below, class_level, split, place)
-        if any(one.label for one in found):
-            stray = [one.file for one in found if one.label is None]
-            errors += [Unreadable(file, "lies outside every class folder") for file in stray]
-            found = [one for one in found if one.label is not None]
+    labelled = {one.split for one in found if one.label}
+    strays = [one for one in found if one.label is None and one.split in labelled]
+    errors += [Unreadable(one.file, "lies outside every class folder") for one in strays]
     used = {file.rsplit("/", 1)[0] for file in pictures}
     errors += _empty(listing.folders, used, skip)
     errors += [Unreadable(f, "not a picture") for f in listing.files if not is_picture(f) and f.count("/") > skip]
-    return Layout(tuple(found), (source,), tuple(errors))
+    return Layout(tuple(one for one in found if one.label or one.split not in labelled), (source,), tuple(errors))
 
 
 def _labelled(below: dict[str, list[str]], class_level: int, split: str, place: int) -> list[Found]:
@@ -60,24 +60,25 @@ def class_label(folder: str) -> ClassLabel:
 
 def _splits(below: dict[str, list[str]], class_level: int, place: int) -> list[Found]:
     found = []
-    for top in sorted({parts[0] for parts in below.values()} & set(SPLITS)):
+    for top in sorted({parts[0] for parts in below.values() if len(parts) > 1 and parts[0].lower() in SPLITS}):
         inside = {file: parts[1:] for file, parts in below.items() if parts[0] == top}
-        found += _labelled(inside, class_level, SPLITS[top], place)
+        found += _labelled(inside, class_level, SPLITS[top.lower()], place)
     return found
 
 
 def _are_splits(tops: set[str]) -> bool:
     """Every top folder is a split or, like trainannot, goes with one; a class called train stays a class."""
-    splits = tops & set(SPLITS)
-    return bool(splits) and all(any(top.startswith(split) for split in splits) for top in tops)
+    splits = [top.lower() for top in tops if top.lower() in SPLITS]
+    beside = {f"{split}{joint}{word}" for split in splits for joint in ("", "_", "-") for word in BESIDE_IMAGES}
+    return bool(splits) and {top.lower() for top in tops} <= beside | set(splits)
 
 
-def _common(pictures: list[str]) -> int:
-    """How many leading folders all pictures share, keeping at least two levels (class folder, file)."""
+def _common(pictures: list[str], keep: int) -> int:
+    """How many leading folders all pictures share, keeping the last levels (class folders, file)."""
     paths = [file.split("/") for file in pictures]
     depth = 0
-    while paths and all(len(parts) > depth + 2 for parts in paths) and len({parts[depth] for parts in paths}) == 1:
-        if paths[0][depth] in SPLITS:
+    while paths and all(len(parts) > depth + keep for parts in paths) and len({parts[depth] for parts in paths}) == 1:
+        if paths[0][depth].lower() in SPLITS:
             break
         depth += 1
     return depth
@@ -86,4 +87,5 @@ def _common(pictures: list[str]) -> int:
 def _empty(folders: Iterable[str], used: set[str], skip: int) -> list[Unreadable]:
     """Folders in which, and below which, no picture lies."""
     filled = {"/".join(path.split("/")[:depth]) for path in used for depth in range(1, path.count("/") + 2)}
-    return [Unreadable(f"{path}/", "holds no picture") for path in folders if path not in filled and path.count("/") >= skip]
+    empty = [path for path in folders if path not in filled and path.count("/") >= skip]
+    return [Unreadable(f"{path}/", "holds no picture") for path in empty]

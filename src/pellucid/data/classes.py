@@ -22,8 +22,8 @@ def match_classes(
     """The model's class index for each class of a set.
 
     A class is matched by its wnid where the model has class_ids, else by name (any synonym; case, spaces,
-    hyphens and underscores do not matter), else by number. A number that comes with a name counts only if
-    at least half of the set's classes whose name is known to the model carry that very number.
+    hyphens and underscores do not matter), else by number. Numbers that come with names count only if the
+    model knows at least half of the names, and at least half of those carry the model's own number.
 
     Args:
         images: the set; only classes that have a picture need to match.
@@ -71,12 +71,15 @@ def read_class_map(path: str | Path) -> dict[str, str | int]:
     if place.suffix.lower() == ".json":
         try:
             table = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: not JSON ({error})") from error
         if not isinstance(table, dict) or not all(isinstance(value, str | int) for value in table.values()):
             raise ValueError(f"{path}: must be a JSON object of class of the set -> class of the model")
         return table
-    rows = [row for row in csv.reader(text.splitlines()) if row]
+    try:
+        rows = [row for row in csv.reader(text.splitlines()) if row]
+    except csv.Error as error:
+        raise ValueError(f"{path}: not a CSV table ({error})") from error
     wrong = next((number for number, row in enumerate(rows, start=1) if len(row) != 2), None)
     if wrong is not None or not rows:
         raise ValueError(f"{path}: line {wrong or 1}: must have two columns, class of the set and class of the model")
@@ -101,7 +104,7 @@ class _Table:
 
     def find(self, label: ClassLabel, *, by_number: bool) -> int | None:
         """A label's class by the first way that leads to one."""
-        if label.id in self.ids:
+        if label.id and label.id in self.ids:
             return self.ids[label.id]
         named = self.by_name(label.name) if label.name else None
         if named is not None:
@@ -121,7 +124,8 @@ def _numbers_agree(labels: list[ClassLabel], table: _Table) -> bool:
 
 
 def _mapped(label: ClassLabel, class_map: Mapping[str, str | int], table: _Table) -> int | None:
-    wanted = next((class_map[key] for key in (label.name, label.id, str(label.index)) if key and key in class_map), None)
+    keys = (label.name, label.id, "" if label.index is None else str(label.index))
+    wanted = next((class_map[key] for key in keys if key and key in class_map), None)
     if wanted is None:
         return None
     word = str(wanted)

@@ -17,10 +17,9 @@ from .sources import Folder, Zip
 def open_images(path: str | Path, *, split: str | None = None, class_level: int = 1) -> ImageSet:
     """Open a set of pictures; nothing is decoded yet.
 
-    Known layouts, of a folder or a zip: class folders; train, val and test folders of class folders; a folder of
-    zips, each a split of that name;
-    labels.csv beside the pictures or an images.zip; COCO's annotations.json likewise; MNIST's idx files;
-    pictures lying flat (a set without labels).
+    Known layouts, of a folder or a zip: class folders; train, val and test folders of class folders; labels.csv
+    beside the pictures or an images.zip; COCO's annotations.json likewise; pictures lying flat (a set without
+    labels). Of a folder also: zips, each a split of that name; MNIST's idx files.
 
     Args:
         path: a folder or a zip file.
@@ -35,15 +34,10 @@ def open_images(path: str | Path, *, split: str | None = None, class_level: int 
     """
     check_range("class_level", class_level, 1)
     place = Path(path)
-    if not place.exists():
-        beside = [p.name for p in place.parent.iterdir()] if place.parent.is_dir() else []
-        raise ValueError(f"{path}: no such file or folder{near(place.name, beside)}")
-    if place.is_dir():
-        layout = _folder(place, class_level)
-    elif place.suffix.lower() == ".zip":
-        layout = tree(Zip(place), class_level=class_level)
-    else:
-        raise ValueError(f"{path}: must be a folder or a .zip of pictures")
+    try:
+        layout = _layout(place, class_level)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}") from error
     if not layout.found:
         raise ValueError(f"{path}: no pictures found{_reasons(layout)}")
     chosen = _choose(layout, split, path)
@@ -58,15 +52,23 @@ def open_images(path: str | Path, *, split: str | None = None, class_level: int 
     )
 
 
+def _layout(place: Path, class_level: int) -> Layout:
+    if place.is_dir():
+        return _folder(place, class_level)
+    if place.suffix.lower() == ".zip" and place.is_file():
+        return _zip(Zip(place), class_level)
+    if place.exists():
+        raise ValueError(f"{place}: must be a folder or a .zip of pictures")
+    beside = [p.name for p in place.parent.iterdir()] if place.parent.is_dir() else []
+    raise ValueError(f"{place}: no such file or folder{near(place.name, beside)}")
+
+
 def _folder(place: Path, class_level: int) -> Layout:
-    try:
-        names = sorted(path.name for path in place.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        raise ValueError(f"{place}: {error.strerror}") from error
+    names = sorted(path.name for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
     if "labels.csv" in names:
-        return labels_csv(place)
+        return labels_csv(Folder(place))
     if "annotations.json" in names:
-        return coco(place)
+        return coco(Folder(place))
     if idx_files(place):
         return idx(place)
     zips = [name for name in names if name.lower().endswith(".zip")]
@@ -74,11 +76,30 @@ def _folder(place: Path, class_level: int) -> Layout:
     if plain.found or not zips:
         return plain
     if len(zips) == 1 and Path(zips[0]).stem.lower() not in SPLITS:
-        return tree(Zip(place / zips[0]), class_level=class_level)
-    splits = {SPLITS.get(Path(name).stem.lower(), Path(name).stem): name for name in zips}
-    return _join(
-        [tree(Zip(place / zips), class_level=class_level, split=s, place=i) for i, (s, zips) in enumerate(splits.items())]
-    )
+        return _zip(Zip(place / zips[0]), class_level)
+    return _zips([place / name for name in zips], class_level)
+
+
+def _zip(source: Zip, class_level: int) -> Layout:
+    """The layout of one zip; a table lies at its top or in a folder there."""
+    files = sorted((file for file in source.listing.files if file.count("/") < 2), key=lambda file: file.count("/"))
+    for name, read in (("labels.csv", labels_csv), ("annotations.json", coco)):
+        table = next((file for file in files if file.rpartition("/")[2] == name), None)
+        if table:
+            return read(source, table)
+    return tree(source, class_level=class_level)
+
+
+def _zips(paths: list[Path], class_level: int) -> Layout:
+    """The layouts of several zips, each a split."""
+    splits: dict[str, Path] = {}
+    for path in paths:
+        split = SPLITS.get(path.stem.lower(), path.stem)
+        if split in splits:
+            raise ValueError(f"{path.parent}: {splits[split].name} and {path.name} both mean the split {split}")
+        splits[split] = path
+    every = enumerate(splits.items())
+    return _join([tree(Zip(path), class_level=class_level, split=split, place=place) for place, (split, path) in every])
 
 
 def _join(layouts: list[Layout]) -> Layout:
@@ -91,12 +112,15 @@ def _join(layouts: list[Layout]) -> Layout:
 def _choose(layout: Layout, split: str | None, path: str | Path) -> str:
     if split is None:
         return next((name for name in ("test", "val", "train") if name in layout.splits), (*layout.splits, "")[0])
-    wanted = SPLITS.get(split.lower(), split)
+    wanted = SPLITS.get(split.lower(), split.lower())
+    if wanted == "all":
+        return wanted if layout.splits else ""
     if not layout.splits:
         raise ValueError(f"{path}: has no splits, got split {split!r}")
-    if wanted != "all" and wanted not in layout.splits:
+    met = next((name for name in layout.splits if name.lower() == wanted), None)
+    if met is None:
         raise ValueError(f"{path}: split must be one of {', '.join(layout.splits)}, all; got {split!r}")
-    return wanted
+    return met
 
 
 def _reasons(layout: Layout) -> str:

@@ -7,10 +7,12 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from pellucid.geometry import Geometry
+
+from ._regular import regular_file
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 """Formats that are decoded; none of them runs code or another program."""
@@ -22,6 +24,9 @@ SUFFIXES = frozenset(
 
 MAX_BYTES = 512 * 2**20
 """A longer file is refused unread."""
+
+MAX_STRETCH = 64
+"""A picture brought to more than so many times `resize` along its longer side is refused: it would fill memory."""
 
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
@@ -45,13 +50,10 @@ def read_image(path: str | Path, geometry: Geometry | None = None) -> Tensor:
         ValueError: the file is missing, truncated, too large, or not a picture.
     """
     try:
-        with Path(path).open("rb") as file:
-            picture = decode(file, geometry)
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror or error}") from error
+        with regular_file(Path(path), MAX_BYTES) as file:
+            return to_image(decode(file, geometry), geometry)[None].float() / 255
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return to_image(picture, geometry)[None].float() / 255
 
 
 def decode(source: BinaryIO | bytes, geometry: Geometry | None = None) -> Image.Image:
@@ -75,7 +77,7 @@ def decode(source: BinaryIO | bytes, geometry: Geometry | None = None) -> Image.
                 return _eight_bits(ImageOps.exif_transpose(picture))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(f"too many pixels to be safe (over {Image.MAX_IMAGE_PIXELS:,})") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise ValueError("not a picture of a known format") from error
     except Exception as error:  # a decoder may raise nearly anything on hostile bytes; all of it means the same
         raise ValueError(f"damaged picture ({str(error) or type(error).__name__})") from error
@@ -90,10 +92,15 @@ def to_image(picture: Image.Image, geometry: Geometry | None = None) -> Tensor:
 
     Returns:
         (C, H, W), uint8.
+
+    Raises:
+        ValueError: the picture is too long and thin for its shorter side to be brought to `resize`.
     """
     picture = picture.convert("RGB" if geometry is None or geometry.channels == 3 else "L")
     if geometry is not None:
         height, width = geometry.resized(picture.height, picture.width)
+        if isinstance(geometry.resize, int) and max(height, width) > MAX_STRETCH * geometry.resize:
+            raise ValueError(f"too long and thin: {picture.width} x {picture.height} would become {width} x {height}")
         if (width, height) != picture.size:
             picture = picture.resize((width, height), _RESAMPLING[geometry.interpolation])
         top, left = (round((side - crop) / 2) for side, crop in zip((height, width), geometry.size, strict=True))
@@ -129,10 +136,7 @@ def _scaled(values: "np.ndarray") -> "np.ndarray":
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)) or low < 0:
         raise ValueError(f"pixel values from {low:g} to {high:g} have no known scale")
-    if values.dtype.kind == "f":
-        full = 1.0 if high <= 1 else 255.0
-    else:
-        full = 65535.0
+    full = 65535.0 if values.dtype.kind != "f" else 255.0 if high > 1 else 1.0
     if high > full:
         raise ValueError(f"pixel values up to {high:g} have no known scale")
     return np.round(values.astype(np.float64) * (255.0 / full)).astype(np.uint8)

@@ -13,9 +13,13 @@ from PIL import Image
 
 from pellucid.geometry import Geometry
 
+from ._regular import regular_file
 from .pictures import MAX_BYTES, decode
 
 HIDDEN = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+
+MAX_TABLE = 256 * 2**20
+"""A longer table (labels.csv, annotations.json) is refused unread."""
 
 
 class Source(Protocol):
@@ -38,47 +42,41 @@ class Listing:
 class Folder:
     """A folder on disk."""
 
-    root: Path
+    path: Path
 
     @cached_property
     def listing(self) -> Listing:
         """Every file below the root; links to folders are not followed, links to files only inside the root."""
         files, folders, refused = [], [], []
-        root = self.root.resolve()
+        root = self.path.resolve()
 
         def failed(error: OSError) -> None:
-            refused.append((str(error.filename), error.strerror or "cannot be listed"))
+            refused.append((os.path.relpath(error.filename, root), error.strerror or "cannot be listed"))
 
         for place, below, names in os.walk(root, onerror=failed):
-            here = Path(place)
-            below[:] = sorted(name for name in below if not _is_hidden(name))
-            for name in list(below):
-                path = (here / name).relative_to(root).as_posix()
-                if (here / name).is_symlink():
-                    below.remove(name)
-                    refused.append((path, "is a link to a folder; not followed"))
-                else:
-                    folders.append(path)
-            for name in names:
-                if _is_hidden(name):
-                    continue
-                path = (here / name).relative_to(root).as_posix()
-                reason = _refusal(here / name, root)
+            entered = []
+            for name in sorted(name for name in (*below, *names) if not _is_hidden(name)):
+                path = Path(place, name).relative_to(root).as_posix()
+                reason = _refusal(root / path, root)
                 if reason:
-                    refused.append((path, reason))
+                    refused.append((path.encode(errors="backslashreplace").decode(), reason))
+                elif (root / path).is_dir():
+                    folders.append(path)
+                    entered.append(name)
                 else:
                     files.append(path)
+            below[:] = entered
         return Listing(tuple(sorted(files)), tuple(sorted(folders)), tuple(refused))
 
     def read(self, name: str, geometry: Geometry | None = None) -> Image.Image:
         """See Source."""
-        try:
-            with (self.root / name).open("rb") as file:
-                if os.fstat(file.fileno()).st_size > MAX_BYTES:
-                    raise ValueError(f"larger than {MAX_BYTES // 2**20} MiB")
-                return decode(file, geometry)
-        except OSError as error:
-            raise ValueError(error.strerror or str(error)) from error
+        with regular_file(self.path / name, MAX_BYTES) as file:
+            return decode(file, geometry)
+
+    def text(self, name: str) -> str:
+        """A table, without a byte order mark; ValueError with the reason."""
+        with regular_file(self.path / name, MAX_TABLE) as file:
+            return _text(file.read(MAX_TABLE))
 
 
 @dataclass(frozen=True)
@@ -97,10 +95,10 @@ class Zip:
             parts = name.split("/")
             if any(_is_hidden(part) for part in parts if part not in {".", ".."}):
                 continue
-            if member.is_dir():
-                folders.add(name)
-            elif name.startswith("/") or "\\" in name or ".." in parts or ":" in parts[0]:
+            if name.startswith("/") or "\\" in name or ".." in parts or ":" in parts[0]:
                 refused.append((name, "its name leaves the archive"))
+            elif member.is_dir():
+                folders.add(name)
             elif stat.S_ISLNK(member.external_attr >> 16):
                 refused.append((name, "is a link"))
             elif member.flag_bits & 1:
@@ -112,19 +110,22 @@ class Zip:
 
     def read(self, name: str, geometry: Geometry | None = None) -> Image.Image:
         """See Source."""
-        try:
-            archive = self._archive()
-            if archive.getinfo(name).file_size > MAX_BYTES:
-                raise ValueError(f"larger than {MAX_BYTES // 2**20} MiB")
-            with archive.open(name) as member:
-                return decode(member.read(MAX_BYTES + 1), geometry)
-        except (OSError, zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
-            raise ValueError(f"damaged archive member ({error})") from error
+        return decode(self._bytes(name, MAX_BYTES), geometry)
 
-    def bytes(self, name: str, limit: int) -> bytes:
-        """The first limit bytes of a member."""
-        with self._archive().open(name) as member:
-            return member.read(limit)
+    def text(self, name: str) -> str:
+        """See Folder."""
+        return _text(self._bytes(name, MAX_TABLE))
+
+    def _bytes(self, name: str, limit: int) -> bytes:
+        archive = self._archive()
+        try:
+            too_long = archive.getinfo(name).file_size > limit
+            content = b"" if too_long else archive.read(name)
+        except Exception as error:  # zipfile and its codecs raise nearly anything on hostile bytes
+            raise ValueError(f"damaged archive member ({str(error) or type(error).__name__})") from error
+        if too_long:
+            raise ValueError(f"larger than {limit // 2**20} MiB")
+        return content
 
     def __getstate__(self) -> dict[str, Path]:
         return {"path": self.path}
@@ -138,7 +139,7 @@ class Zip:
         if process not in self._open:
             try:
                 self._open[process] = zipfile.ZipFile(self.path)
-            except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+            except Exception as error:  # as for a member
                 raise ValueError(f"{self.path}: not a readable zip archive ({error})") from error
         return self._open[process]
 
@@ -159,10 +160,26 @@ def _is_hidden(name: str) -> bool:
 
 
 def _refusal(path: Path, root: Path) -> str:
-    if path.is_symlink():
-        target = path.resolve()
-        if not target.exists():
-            return "is a link to nothing"
-        if not target.is_relative_to(root):
-            return "is a link that leaves the folder"
-    return "" if path.is_file() else "is not a regular file"
+    """Why a file or folder must not be read; "" when it may."""
+    try:
+        str(path.relative_to(root)).encode()
+        if path.is_symlink():
+            target = path.resolve(strict=True)
+            if target.is_dir():
+                return "is a link to a folder; not followed"
+            if not target.is_relative_to(root):
+                return "is a link that leaves the folder"
+        return "" if path.is_file() or path.is_dir() else "is not a regular file"
+    except UnicodeEncodeError:
+        return "its name is not UTF-8"
+    except (FileNotFoundError, RuntimeError):  # RuntimeError: a loop of links, in Python before 3.13
+        return "is a link to nothing"
+    except OSError as error:
+        return error.strerror or "cannot be read"
+
+
+def _text(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{error.reason} at byte {error.start}") from error

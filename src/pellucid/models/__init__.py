@@ -2,8 +2,10 @@
 
 from . import zoo
 from ._model_json import is_model_folder, save
+from .create import create
 from .describe import Description, ReceptiveField, Row, describe
 from .evaluate import Plan, evaluate
+from .find_classes import find_classes
 from .layers import Layer, cam_layers, layers
 from .load import load
 from .model import Model, network_of
@@ -21,8 +23,10 @@ __all__ = [
     "are_probabilities",
     "cam_layers",
     "class_logits",
+    "create",
     "describe",
     "evaluate",
+    "find_classes",
     "is_model_folder",
     "layers",
     "load",

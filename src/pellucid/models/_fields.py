@@ -18,7 +18,7 @@ from torch import Size
 class Axis:
     """One image axis as the units of a tensor see it."""
 
-    size: float  # side of the field in input pixels; infinite: the whole image
+    size: float  # side of the field in input pixels; infinite: the whole image; NaN: no one formula for all units
     jump: float  # step between neighbouring units
     start: float  # centre of the first unit's field, in pixel-centre coordinates
     dim: int = -1  # dimension of the tensor that holds the positions
@@ -48,20 +48,12 @@ def whole(field: Field, axes: Iterable[int] | None = None) -> Field:
 
 def union(fields: Sequence[Field]) -> Field:
     """The field of what is computed from all of them, position by position."""
-    if any(field is None for field in fields):
+    if not fields or any(field is None for field in fields):
         return None
-    merged = []
     for axes in zip(*(field for field in fields if field is not None), strict=True):
-        placed = next((axis for axis in axes if axis.dim >= 0), axes[0])
-        if any(math.isinf(axis.size) for axis in axes):
-            merged.append(_seeing_all(placed))
-            continue
-        if len({(axis.jump, axis.dim, axis.stride) for axis in axes}) > 1:
-            return None
-        low = min(axis.start - (axis.size - 1) / 2 for axis in axes)
-        high = max(axis.start + (axis.size - 1) / 2 for axis in axes)
-        merged.append(replace(placed, size=high - low + 1, start=(high + low) / 2))
-    return tuple(merged)
+        if len({axis.dim for axis in axes if axis.dim >= 0 and not math.isinf(axis.size)}) > 1:
+            return None  # positions along different dimensions
+    return tuple(_joined(axes) for axes in zip(*(field for field in fields if field is not None), strict=True))
 
 
 def is_map(field: Field, rank: int) -> bool | None:
@@ -71,20 +63,24 @@ def is_map(field: Field, rank: int) -> bool | None:
     return all(axis.dim == rank - len(field) + number and axis.stride == 1 for number, axis in enumerate(field))
 
 
-def window(field: Field, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, shape: Size) -> Field:
+def window(field: Field, kernel: Ints, stride: Ints, *, padding: Ints, dilation: Ints, shape: Size) -> Field:
     """Convolution and pooling: a window of kernel taps slides over the last dimensions."""
     return _on_axes(field, shape, lambda axis, i: _slid(axis, kernel[i], stride[i], padding[i], dilation[i]))
 
 
-def transposed(field: Field, kernel: Ints, stride: Ints, shape: Size) -> Field:
-    """Transposed convolution."""
-    return _on_axes(
-        field,
-        shape,
-        lambda axis, i: replace(
-            axis, size=axis.size + (math.ceil(kernel[i] / stride[i]) - 1) * axis.jump, jump=axis.jump / stride[i]
-        ),
-    )
+def transposed(field: Field, kernel: Ints, stride: Ints, *, padding: Ints, dilation: Ints, shape: Size) -> Field:
+    """Transposed convolution: output o sees the inputs between (o + p - (k_e - 1)) / s and (o + p) / s."""
+
+    def spread(axis: Axis, i: int) -> Axis:
+        reach = dilation[i] * (kernel[i] - 1)
+        return replace(
+            axis,
+            size=axis.size + (math.ceil((reach + 1) / stride[i]) - 1) * axis.jump,
+            start=axis.start + (padding[i] - reach / 2) / stride[i] * axis.jump,
+            jump=axis.jump / stride[i],
+        )
+
+    return _on_axes(field, shape, spread)
 
 
 def resized(field: Field, reach: int, shape: Size) -> Field:
@@ -105,29 +101,34 @@ def padded(field: Field, pads: Sequence[int], shape: Size) -> Field:
     axes = []
     for axis in field:
         place = 2 * (len(shape) - 1 - axis.dim)
-        before = pads[place] if 0 <= axis.dim and place < len(pads) else 0
+        before = pads[place] if axis.dim >= 0 and place < len(pads) else 0
         extent = shape[axis.dim] if axis.dim >= 0 and axis.stride == 1 else axis.extent
         axes.append(replace(axis, start=axis.start - before * axis.jump, extent=extent))
     return tuple(axes)
 
 
-def sliced(field: Field, dim: int, first: int, step: int, shape: Size) -> Field:
+def sliced(field: Field, dim: int, first: int, step: int, *, old: Size, new: Size) -> Field:
     """A slice along one dimension."""
-    if field is None:
-        return None
-    return tuple(
-        replace(axis, start=axis.start + first * axis.jump, jump=axis.jump * step, extent=shape[dim])
-        if axis.dim == dim and axis.stride == 1 and not math.isinf(axis.size)
-        else axis
-        for axis in field
-    )
+    if field is None or old[dim] == new[dim]:
+        return field
+    axes = []
+    for axis in field:
+        if axis.dim != dim:
+            axes.append(axis)
+        elif axis.extent != old[dim] or len(_inside(field, dim)) > 1:
+            axes.append(_without_formula(axis, new))
+        else:
+            start, jump = axis.start + first * axis.jump, axis.jump * step
+            axes.append(replace(axis, start=start, jump=jump, extent=new[dim]))
+    return tuple(axes)
 
 
 def permuted(field: Field, order: Sequence[int]) -> Field:
     """Dimensions in another order: new dimension d was order[d]."""
     if field is None:
         return None
-    return tuple(replace(axis, dim=order.index(axis.dim)) if axis.dim in order else axis for axis in field)
+    places = {dim: place for place, dim in enumerate(order) if dim >= 0}
+    return tuple(replace(axis, dim=places.get(axis.dim, -1)) for axis in field)
 
 
 def reshaped(field: Field, old: Size, new: Size) -> Field:
@@ -136,10 +137,16 @@ def reshaped(field: Field, old: Size, new: Size) -> Field:
         return None
     axes = []
     for axis in field:
-        moved = axis if axis.dim < 0 or axis.extent == 1 else _moved(axis, old, new)
-        if moved is None and not math.isinf(axis.size):
+        if axis.dim < 0 or old[: axis.dim + 1] == new[: axis.dim + 1]:
+            axes.append(axis)
+        elif axis.extent == 1:
+            axes.append(replace(axis, dim=-1, stride=1))
+        elif moved := _moved(axis, old, new):
+            axes.append(moved)
+        elif math.isinf(axis.size):
+            axes.append(WHOLE)
+        else:
             return None
-        axes.append(moved or WHOLE)
     return tuple(axes)
 
 
@@ -151,11 +158,64 @@ def contracted(field: Field, dims: Iterable[int]) -> Field:
     return tuple(WHOLE if axis.dim in gone and axis.extent > 1 else axis for axis in field)
 
 
+def mixed(field: Field, dims: Iterable[int]) -> Field:
+    """Each position along these dimensions computed from all of them: axes that lie there see the whole image."""
+    if field is None:
+        return None
+    inside = set(dims)
+    return tuple(_seeing_all(axis) if axis.dim in inside and axis.extent > 1 else axis for axis in field)
+
+
+def crossed(left: Field, right: Field) -> Field:
+    """A product of two maps: where their positions lie in different dimensions, each meets each."""
+    if left is None or right is None:
+        return None
+    apart = [n for n, (a, b) in enumerate(zip(left, right, strict=True)) if -1 < a.dim != b.dim > -1]
+    return union([whole(left, apart), whole(right, apart)])
+
+
+def lies_in(field: Field, dim: int) -> bool:
+    """Whether a dimension holds positions of the image."""
+    return field is not None and bool(_inside(field, dim))
+
+
+def irregular(field: Field, dims: Iterable[int], shape: Size) -> Field:
+    """Positions along these dimensions (of shape) were reordered, cut or joined: no one formula tells their fields."""
+    if field is None:
+        return None
+    touched = set(dims)
+    return tuple(_without_formula(axis, shape) if axis.dim in touched else axis for axis in field)
+
+
 def told(field: Field) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]] | None:
     """(sizes, jumps, starts), or None where undefined."""
-    if not field:
+    if not field or any(math.isnan(axis.size) for axis in field):
         return None
     return tuple(a.size for a in field), tuple(a.jump for a in field), tuple(a.start for a in field)
+
+
+def _joined(axes: Sequence[Axis]) -> Axis:
+    """The union of several fields of one image axis."""
+    placed = next((axis for axis in axes if axis.dim >= 0), axes[0])
+    if any(math.isinf(axis.size) for axis in axes):
+        return _seeing_all(placed)
+    alike = len({(axis.jump, axis.dim, axis.stride, axis.extent) for axis in axes}) == 1
+    if not alike or any(math.isnan(axis.size) for axis in axes):
+        return replace(max(axes, key=lambda axis: axis.extent), size=math.nan)
+    low = min(axis.start - (axis.size - 1) / 2 for axis in axes)
+    high = max(axis.start + (axis.size - 1) / 2 for axis in axes)
+    return replace(placed, size=high - low + 1, start=(high + low) / 2)
+
+
+def _inside(field: tuple[Axis, ...], dim: int) -> list[Axis]:
+    """The axes whose positions lie in a dimension."""
+    return [axis for axis in field if axis.dim == dim]
+
+
+def _without_formula(axis: Axis, shape: Size) -> Axis:
+    """Still somewhere in its dimension, all of which it then claims."""
+    size = axis.size if math.isinf(axis.size) else math.nan
+    return replace(axis, size=size, stride=1, extent=shape[axis.dim])
 
 
 def _seeing_all(axis: Axis) -> Axis:

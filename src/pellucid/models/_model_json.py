@@ -13,11 +13,12 @@ from pellucid.files import write_json
 
 from . import _timm, _torchvision
 from .model import Model
-from .weights import put_weights, read_weights, sha256
+from .weights import no_larger_than, put_weights, read_weights, sha256
 from .zoo._build import build as build_zoo
 
 FILE = "model.json"
 MAX_BYTES = 64 * 2**20
+MAX_SIDE = 16384
 KEYS: dict[str, type | tuple[type, ...]] = {
     "format": int,
     "architecture": str,
@@ -46,15 +47,16 @@ def load_folder(folder: Path) -> Model:
             or fingerprint.
     """
     told = _read(folder / FILE)
+    weights = _weights_file(folder, told["weights"])
     try:
-        network = build(told["architecture"], told["arguments"])
+        with no_larger_than(weights.stat().st_size):
+            network = build(told["architecture"], told["arguments"])
         model = _model(network, told, folder)
     except ValueError as error:
         raise ValueError(f"{folder / FILE}: {error}") from error
-    weights = _weights_file(folder, told["weights"])
     put_weights(network, read_weights(weights), str(weights))
     model.eval()
-    if told.get("fingerprint"):
+    if "fingerprint" in told:
         _check_fingerprint(model, told["fingerprint"], folder)
     return model
 
@@ -105,7 +107,7 @@ def build(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
         return _timm.build(name, dict(arguments))
     if kind:
         raise ValueError(f"architecture must be a name of the zoo, torchvision:NAME or timm:NAME, got {architecture!r}")
-    if not isinstance(arguments.get("classes"), int):
+    if "classes" not in arguments:
         raise ValueError(f"arguments of {name} must give classes, a whole number")
     return build_zoo(name, **arguments)
 
@@ -122,12 +124,13 @@ def fingerprint(model: Model) -> list[float]:
 def _check_fingerprint(model: Model, told: Mapping[str, Any], folder: Path) -> None:
     unknown = set(told) - {"input", "logits_first8", "tolerance"}
     stored, tolerance = told.get("logits_first8"), told.get("tolerance", 1e-3)
-    if unknown or told.get("input") != "ramp-v1" or not _numbers(stored) or not isinstance(tolerance, float | int):
-        raise ValueError(f"{folder / FILE}: fingerprint must give input ramp-v1, logits_first8 and tolerance")
+    is_sound = _numbers(stored) and _numbers([tolerance]) and 0 < tolerance <= 1
+    if unknown or told.get("input") != "ramp-v1" or not is_sound:
+        raise ValueError(f"{folder / FILE}: fingerprint must give input ramp-v1, logits_first8, tolerance in (0, 1]")
     now = torch.tensor(fingerprint(model), dtype=torch.float64)
     then = torch.tensor(stored, dtype=torch.float64)
     scale = max(1.0, float(then.abs().max()) if len(then) else 1.0)
-    if now.shape != then.shape or float((now - then).abs().max()) > tolerance * scale:
+    if now.shape != then.shape or not float((now - then).abs().max()) <= tolerance * scale:  # also when it is NaN
         raise ValueError(f"{folder}: the network does not answer as when it was saved (fingerprint differs)")
 
 
@@ -159,16 +162,16 @@ def _model(network: nn.Module, told: Mapping[str, Any], folder: Path) -> Model:
     if unknown:
         raise ValueError(f"input: unknown key {unknown[0]!r}{near(unknown[0], INPUT_KEYS)}")
     size, mean, std = fed.get("size"), fed.get("mean"), fed.get("std")
-    if not (_numbers(size) and len(size) == 2 and _numbers(mean) and _numbers(std)):
+    if not (_sides(size) and _numbers(mean) and _numbers(std)):
         raise ValueError("input must give size [H, W], mean and std, one number a channel")
     if fed.get("channels", len(mean)) != len(mean):
         raise ValueError(f"input: mean must have {fed['channels']} numbers, one a channel, got {len(mean)}")
     crop = fed.get("crop")
-    if crop is not None and [crop, crop] != size and crop != size:
+    if crop is not None and size not in ([crop, crop], crop):
         raise ValueError(f"input: crop must equal size {size}, got {crop}")
     resize = fed.get("resize")
-    if not (resize is None or isinstance(resize, int) or (_numbers(resize) and len(resize) == 2)):
-        raise ValueError(f"input: resize must be a whole number or [H, W], got {resize!r}")
+    if not (resize is None or _sides(resize) or _sides([resize, resize])):
+        raise ValueError(f"input: resize must be a whole number or [H, W], up to {MAX_SIDE}, got {resize!r}")
     if not all(isinstance(name, str) for key in ("classes", "class_ids") for name in told.get(key, [])):
         raise ValueError("classes and class_ids must be lists of strings")
     return Model(
@@ -200,4 +203,10 @@ def _weights_file(folder: Path, told: Mapping[str, Any]) -> Path:
 
 
 def _numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(n, int | float) and not isinstance(n, bool) for n in value)
+    """Whether a value is a list of finite numbers."""
+    return isinstance(value, list) and all(type(n) in {int, float} and -1e30 < n < 1e30 for n in value)
+
+
+def _sides(value: Any) -> bool:
+    """Whether a value is a height and a width."""
+    return _numbers(value) and len(value) == 2 and all(type(n) is int and 1 <= n <= MAX_SIDE for n in value)

@@ -1,22 +1,25 @@
 """Bridge to timm's networks: a fixed list of names, input size, normalisation and class names from its metadata."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import timm
-from timm.data import infer_imagenet_subset
-from timm.data import ImageNetInfo
+from timm.data import ImageNetInfo, infer_imagenet_subset
 from torch import nn
 
 from pellucid.checks import near
 
 from ._torchvision import tensors_only
 from .model import Model
+from .weights import first_line
+
+FIXED = frozenset({"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"})
+"""Arguments a model.json may not set: they would fetch or read something."""
 
 
 def names() -> list[str]:
     """timm's architectures, without the tags of their weights."""
-    return timm.list_models()
+    return [*timm.list_models()]
 
 
 def build(name: str, arguments: dict[str, Any]) -> nn.Module:
@@ -24,13 +27,13 @@ def build(name: str, arguments: dict[str, Any]) -> nn.Module:
     base = name.partition(".")[0]
     if base not in names():
         raise ValueError(f"timm has no model {base!r}{near(base, names())}")
-    forbidden = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"} & set(arguments)
+    forbidden = FIXED & set(arguments)
     if forbidden:
         raise ValueError(f"timm:{name}: argument {min(forbidden)!r} is not allowed")
     try:
         network: nn.Module = timm.create_model(name, pretrained=False, **arguments)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"timm:{name}: {error}") from error
+    except Exception as error:  # what wrong arguments raise depends on the architecture
+        raise ValueError(f"timm:{name}: {first_line(error)}") from error
     return network
 
 
@@ -41,7 +44,7 @@ def load(text: str, *, random: bool = False) -> Model:
         raise ValueError(f"timm:{text}: name weights as timm does, timm:{name}.TAG; after @ only none is known")
     random = random or tag.lower() == "none"
     network = build(name, {}) if random else _pretrained(name)
-    told = network.pretrained_cfg
+    told = cast(dict[str, Any], network.pretrained_cfg)
     channels, height, width = told["input_size"]
     resize = None if told.get("crop_mode") == "squash" else _resize(told, height, width)
     classes, ids = _classes(network, told["num_classes"])
@@ -80,9 +83,8 @@ def _pretrained(name: str) -> nn.Module:
         with tensors_only():
             network: nn.Module = timm.create_model(name, pretrained=True)
     except Exception as error:  # hub clients raise many kinds; all mean that the weights are not to be had
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(
-            f"timm:{name}: its weights could not be fetched ({reason[:200]}); "
+            f"timm:{name}: its weights could not be fetched ({first_line(error)[:200]}); "
             f"give --weights FILE, or take random ones with timm:{name}@none"
         ) from error
     return network

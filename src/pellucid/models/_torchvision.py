@@ -14,6 +14,7 @@ from torch import nn
 from pellucid.checks import check_choice, near
 
 from .model import Model
+from .weights import first_line
 
 FIXED = frozenset({"weights", "weights_backbone", "progress", "pretrained"})
 """Arguments a model.json may not set: they would fetch something."""
@@ -21,7 +22,7 @@ FIXED = frozenset({"weights", "weights_backbone", "progress", "pretrained"})
 
 def names() -> list[str]:
     """torchvision's classifiers."""
-    return torchvision.models.list_models(module=torchvision.models)
+    return [*torchvision.models.list_models(module=torchvision.models)]
 
 
 def build(name: str, arguments: dict[str, Any]) -> nn.Module:
@@ -33,8 +34,8 @@ def build(name: str, arguments: dict[str, Any]) -> nn.Module:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # GoogLeNet and Inception announce another default init
             network: nn.Module = torchvision.models.get_model(name, weights=None, **arguments)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"torchvision:{name}: {error}") from error
+    except Exception as error:  # what wrong arguments raise depends on the architecture
+        raise ValueError(f"torchvision:{name}: {first_line(error)}") from error
     return network
 
 
@@ -104,7 +105,9 @@ def _pretrained(name: str, weights: Any) -> nn.Module:
             f"or give --weights FILE, or take random ones with torchvision:{name}@none"
         ) from error
     except Exception as error:  # a damaged file in the cache raises whatever its reader meets
-        raise ValueError(f"torchvision:{name}: {place / file} cannot be read ({error}); delete it and retry") from error
+        raise ValueError(
+            f"torchvision:{name}: {place / file} cannot be read ({first_line(error)}); delete it"
+        ) from error
     return network
 
 
@@ -121,4 +124,3 @@ def tensors_only() -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
-

@@ -7,11 +7,11 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from ._fields import told
 from ._meter import Meter
-from .layers import asked_with, cam_layers, input_shape
+from .layers import Layer, asked_with, best_for_cam, input_shape, note
 from .model import network_of
 from .probes import calls, first_tensor
 
@@ -112,6 +112,7 @@ def describe(model: nn.Module, size: int | tuple[int, ...] | None = None) -> Des
     network = network_of(model)
     stack: list[str] = []
     own = {name: _Own() for name, _ in network.named_modules()}
+    finished: dict[str, tuple[Layer, bool]] = {}
     with asked_with(network, shape) as images, Meter(images) as meter:
 
         def settle() -> None:
@@ -120,14 +121,15 @@ def describe(model: nn.Module, size: int | tuple[int, ...] | None = None) -> Des
             charged.macs, charged.flops = charged.macs + meter.macs, charged.flops + meter.flops
             meter.macs = meter.flops = 0
 
-        def before(name: str, _module: nn.Module) -> None:
+        def before(name: str, _module: nn.Module, _inputs: Any) -> None:
             settle()
             stack.append(name)
             own[name].order = own[name].order or len([o for o in own.values() if o.order]) + 1
 
-        def after(name: str, _module: nn.Module, output: Any) -> None:
+        def after(name: str, module: nn.Module, output: Any) -> None:
             settle()
             stack.pop()
+            note(finished, name, module, output, meter)
             found = first_tensor(output)
             own[name].calls += 1
             if found is not None:
@@ -140,7 +142,7 @@ def describe(model: nn.Module, size: int | tuple[int, ...] | None = None) -> Des
         settle()
     rows, by_kind = _rows(network, own)
     outputs = sum(own[row.name].bytes for row in rows if row.name in own)
-    return Description(shape, rows, cam_layers(network, shape), by_kind, outputs)
+    return Description(shape, rows, best_for_cam(network, finished.values()), by_kind, outputs)
 
 
 class _Own:
@@ -184,7 +186,7 @@ def _rows(network: nn.Module, own: dict[str, _Own]) -> tuple[tuple[Row, ...], di
     return tuple(rows), by_kind
 
 
-def _new_parameters(module: nn.Module, counted: set[int]) -> tuple[list[Tensor], bool]:
+def _new_parameters(module: nn.Module, counted: set[int]) -> tuple[list[nn.Parameter], bool]:
     """A module's own parameters that no earlier row counted, and whether there were others."""
     mine = list(module.parameters(recurse=False))
     new = [p for p in mine if id(p) not in counted]

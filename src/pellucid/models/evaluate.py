@@ -83,7 +83,8 @@ def evaluate(
                     raise
                 rows //= 2  # several images share a pass only while all their variants do, so none is begun
                 continue
-            kept.append(read(outputs, which).unflatten(0, (len(chunk), len(some))))
+            found = read(outputs, which)  # (p * n, ...)
+            kept.append(found.view(len(chunk), len(some), *found.shape[1:]))
             done(len(which))
             first += len(chunk)
             if first == plan.count:
@@ -104,35 +105,34 @@ def peak_bytes(model: nn.Module, images: Tensor) -> int:
     """The most bytes of tensors alive at once in one forward pass, parameters and inputs not counted."""
     with _LiveBytes() as live:
         model(images)
-    return live.most
+        most: int = live.most
+    return most
 
 
-class _LiveBytes(TorchDispatchMode):
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the storages that operations make, and takes them off as they die."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.most = 0
         self.seen: set[int] = set()
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]  # noqa: ANN
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         out = func(*args, **(kwargs or {}))
         old = {t.untyped_storage()._cdata for t in args if isinstance(t, Tensor)}
         for tensor in out if isinstance(out, tuple | list) else (out,):
             if isinstance(tensor, Tensor):
-                self._add(tensor, old)
+                self._add(tensor.untyped_storage(), old)
         return out
 
-    def _add(self, tensor: Tensor, old: set[int]) -> None:
-        storage = tensor.untyped_storage()
+    def _add(self, storage: torch.UntypedStorage, old: set[int]) -> None:
         key = storage._cdata
         if key in old or key in self.seen:
             return
-        size = storage.nbytes()
         self.seen.add(key)
-        self.now += size
+        self.now += storage.nbytes()
         self.most = max(self.most, self.now)
-        finalize(tensor, self._drop, key, size)
+        finalize(storage, self._drop, key, storage.nbytes())  # a view keeps it alive as well
 
     def _drop(self, key: int, size: int) -> None:
         self.seen.discard(key)

@@ -1,6 +1,6 @@
 """The layers of a network: names, kinds, shapes, and which of them suit Grad-CAM; found by running it once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -58,9 +58,13 @@ def cam_layers(model: nn.Module, size: int | tuple[int, ...] | None = None) -> t
     something (a pool or a dropout does not). Among those of one resolution the least nested is taken, so that a
     block goes before its parts, and of these the last.
     """
-    network = network_of(model)
+    return best_for_cam(network_of(model), _run(model, size))
+
+
+def best_for_cam(network: nn.Module, finished: Iterable[tuple[Layer, bool]]) -> tuple[str, ...]:
+    """cam_layers, from the layers in the order in which they finished and whether each puts out a map."""
     best: dict[tuple[int, ...], str] = {}
-    for layer, is_map in _run(model, size):
+    for layer, is_map in finished:
         if not is_map or _passes(network.get_submodule(layer.name)):
             continue
         other = best.get(layer.shape[2:])
@@ -77,64 +81,76 @@ def input_shape(model: nn.Module, size: int | tuple[int, ...] | None) -> tuple[i
         if own is None:
             raise ValueError("the input size is not known: give size=(C, H, W), for instance (3, 224, 224)")
         return own
-    if isinstance(size, int) or len(size) == 2:
-        return (own[0] if own else 3, *sides(size))
-    if any(side < 1 for side in size):
-        raise ValueError(f"size must be (C, H, W) of positive numbers, got {size}")
-    return tuple(size)
+    shape = (own[0] if own else 3, *sides(size)) if isinstance(size, int) or len(size) == 2 else tuple(size)
+    if len(shape) < 2 or any(side < 1 for side in shape):
+        raise ValueError(f"size must be (C, H, W), (H, W) or one side, all positive, got {size}")
+    return shape
 
 
 @contextmanager
 def asked_with(model: nn.Module, shape: tuple[int, ...]) -> Iterator[Tensor]:
     """An image (1, C, H, W) of mid gray where the network's parameters are, in eval mode and without gradients.
 
-    An error inside the block is told with the last layer that was entered.
+    An error inside the block is told with the innermost layer that was running, and the shape it got.
     """
     first = next(model.parameters(), None)
     images = torch.full((1, *shape), 0.5, device=None if first is None else first.device)
     if first is not None and first.is_floating_point():
         images = images.to(first.dtype)
-    entered: list[tuple[str, str]] = []
+    running: list[tuple[str, nn.Module, Any]] = []
+
+    def leave(*_call: Any) -> None:
+        running.pop()
+
     modes = {module: module.training for module in model.modules()}
     fast = torch.backends.mha.get_fastpath_enabled()
     try:
         model.eval()
         torch.backends.mha.set_fastpath_enabled(False)  # a fused attention hides its layers
-        with (
-            torch.no_grad(),
-            calls(model, lambda name, m: entered.append((name, type(m).__name__)), lambda *_: None),
-        ):
+        with torch.no_grad(), calls(model, lambda *call: running.append(call), leave):
             yield images
-    except (RuntimeError, ValueError, IndexError, TypeError, AssertionError) as error:
-        name, kind = entered[-1] if entered else ("", type(model).__name__)
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        where = f"layer {name!r} ({kind})" if name else kind
-        raise ValueError(f"the network does not take an image {shape}: {where}: {reason}") from error
+        raise ValueError(f"the network does not take an image {shape}: {_place(running)}{reason}") from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
         for module, mode in modes.items():
             module.training = mode
 
 
+def _place(running: list[tuple[str, nn.Module, Any]]) -> str:
+    """The innermost of the running layers, and the shape of its input."""
+    if not running:
+        return ""
+    name, module, inputs = running[-1]
+    got = first_tensor(inputs)
+    where = f"layer {name!r} ({type(module).__name__})" if name else type(module).__name__
+    return f"{where}: " if got is None else f"{where}, given {tuple(got.shape)}: "
+
+
 def _run(model: nn.Module, size: int | tuple[int, ...] | None) -> list[tuple[Layer, bool]]:
     """Each layer, and whether its output is a map (N, C, h, w) of more than one position."""
     finished: dict[str, tuple[Layer, bool]] = {}
     shape = input_shape(model, size)
-
     with asked_with(model, shape) as images, Meter(images) as meter:
 
         def after(name: str, module: nn.Module, output: Any) -> None:
-            found = first_tensor(output)
-            if found is None or not name:
-                return
-            count = finished.pop(name)[0].calls + 1 if name in finished else 1
-            leaf = next(module.children(), None) is None
-            layer = Layer(name, type(module).__name__, tuple(found.shape), leaf, count)
-            finished[name] = (layer, _is_map(found, meter.is_map(found), shape))
+            note(finished, name, module, output, meter)
 
         with calls(model, lambda *_: None, after):
             network_of(model)(images)
     return list(finished.values())
+
+
+def note(finished: dict[str, tuple[Layer, bool]], name: str, module: nn.Module, output: Any, meter: Meter) -> None:
+    """Enter a module call that ended into the table of layers; the network itself is no layer."""
+    found = first_tensor(output)
+    if found is None or not name:
+        return
+    count = finished.pop(name)[0].calls + 1 if name in finished else 1
+    leaf = next(module.children(), None) is None
+    layer = Layer(name, type(module).__name__, tuple(found.shape), leaf, count)
+    finished[name] = (layer, _is_map(found, meter.is_map(found), meter.image))
 
 
 def _is_map(output: Tensor, placed: bool | None, image: tuple[int, ...]) -> bool:

@@ -1,10 +1,10 @@
 """MODEL, as a user writes it, becomes a Model ready to be asked.
 
-    runs/digits                            a folder with model.json and weights.safetensors
-    torchvision:resnet50                   its DEFAULT weights; @IMAGENET1K_V1 names others, @none leaves random ones
-    timm:vit_base_patch16_224.augreg_in1k  likewise
-    zoo:mobilenet_v1,width=0.75            a network of our own, with `weights`
-    package.module:function                runs your code, which returns a Model
+runs/digits                            a folder with model.json and weights.safetensors
+torchvision:resnet50                   its DEFAULT weights; @IMAGENET1K_V1 names others, @none leaves random ones
+timm:vit_base_patch16_224.augreg_in1k  likewise
+zoo:mobilenet_v1,width=0.75            a network of our own, with `weights`, or mobilenet_v1@none
+package.module:function                runs your code, which returns a Model
 """
 
 import importlib
@@ -20,7 +20,7 @@ from pellucid.checks import check_choice, near
 from . import _timm, _torchvision
 from ._model_json import is_model_folder, load_folder
 from .model import Model
-from .weights import put_weights, read_weights, sha256, weights_hash
+from .weights import first_line, put_weights, read_weights, sha256, weights_hash
 from .zoo._build import build, names
 
 
@@ -62,19 +62,30 @@ def load(spec: str | os.PathLike[str], *, weights: str | Path | None = None) -> 
 
 
 def _zoo(text: str, *, trained: bool) -> Model:
-    name, *pairs = text.split(",")
+    """`NAME`, `NAME,argument=number`, with `@none` behind the name for random weights."""
+    head, *pairs = text.split(",")
+    name = head.removesuffix("@none")
     check_choice("zoo architecture", name, names())
-    if not trained and not name.endswith("@none"):
+    if not trained and name == head:
         raise ValueError(f"zoo:{name} has no weights of its own: give --weights FILE, or a folder with model.json")
-    architecture = sys.modules[f"pellucid.models.zoo.{name}"]
-    fed = dict(architecture.INPUT)
-    arguments = dict(_argument(pair) for pair in pairs)
-    arguments.setdefault("classes", 1000 if len(fed["mean"]) == 3 else 10)
-    arguments.setdefault("channels", len(fed["mean"]))
+    fed = dict(sys.modules[f"pellucid.models.zoo.{name}"].INPUT)
+    arguments: dict[str, Any] = {"channels": len(fed["mean"]), "classes": 1000 if len(fed["mean"]) == 3 else 10}
+    arguments.update(_argument(pair) for pair in pairs)
     network = build(name, **arguments)
+    if "size" in arguments:
+        fed |= {"size": arguments["size"], "resize": None}
     count = arguments["classes"]
-    classes = _torchvision.imagenet_classes() if count == 1000 else [str(index) for index in range(count)]
-    return Model(network, classes=classes, source={"architecture": name}, build=(name, arguments), **fed)
+    return Model(
+        network,
+        mean=fed["mean"][:1] * arguments["channels"],
+        std=fed["std"][:1] * arguments["channels"],
+        size=fed["size"],
+        resize=fed.get("resize"),
+        classes=_torchvision.imagenet_classes() if count == 1000 else [str(index) for index in range(count)],
+        class_ids=_torchvision.imagenet_ids() if count == 1000 else (),
+        source={"architecture": name, "weights": "none"},
+        build=(name, arguments),
+    )
 
 
 def _argument(pair: str) -> tuple[str, Any]:
@@ -92,7 +103,7 @@ def _user_code(module: str, function: str) -> Model:
     try:
         made = getattr(importlib.import_module(module), function)()
     except Exception as error:  # whatever the user's code raises is told with its name, and the cause is kept
-        raise ValueError(f"{module}:{function} failed: {type(error).__name__}: {error}") from error
+        raise ValueError(f"{module}:{function} failed: {type(error).__name__}: {first_line(error)}") from error
     if isinstance(made, Model):
         return made
     if isinstance(made, nn.Module):

@@ -28,7 +28,7 @@ def find_layer(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module
         ValueError: no such layer; names the nearest.
     """
     network = network_of(model)
-    named = dict(network.named_modules())
+    named = dict(network.named_modules(remove_duplicate=False))
     if isinstance(layer, nn.Module):
         name = next((name for name, module in named.items() if module is layer), None)
         if name is None:
@@ -101,12 +101,12 @@ def graph_from(model: nn.Module, layer: str | nn.Module) -> Iterator[dict[str, T
 
 @contextmanager
 def calls(
-    model: nn.Module, before: Callable[[str, nn.Module], None], after: Callable[[str, nn.Module, Any], None]
+    model: nn.Module, before: Callable[[str, nn.Module, Any], None], after: Callable[[str, nn.Module, Any], None]
 ) -> Iterator[None]:
-    """Call before(name, module) and after(name, module, output) around every module call inside the block."""
+    """Call before(name, module, inputs) and after(name, module, output) around every module call inside the block."""
     with _hooks(
         [(module, lambda m, _i, o, name=name: after(name, m, o)) for name, module in network_of(model).named_modules()],
-        [(module, lambda m, _i, name=name: before(name, m)) for name, module in network_of(model).named_modules()],
+        [(module, lambda m, i, name=name: before(name, m, i)) for name, module in network_of(model).named_modules()],
     ):
         yield
 
@@ -142,7 +142,7 @@ class _ReluMode(TorchFunctionMode):
         if x is None or top is None:
             return func(*args, **(kwargs or {}))
         self.met[func.__name__] += 1
-        out: Tensor = _Relu.apply(x, top, self.rule)  # type: ignore[no-untyped-call]
+        out: Tensor = _Relu.apply(x, top, self.rule)
         return x.copy_(out) if in_place else out
 
 
@@ -173,14 +173,14 @@ class _Relu(torch.autograd.Function):
     """ReLU, or ReLU6 and its like, forward; any rule backward."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, top: float, rule: Callable[[Tensor, Tensor], Tensor]) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, top: float, rule: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         active = (x > 0) & (x < top)
         ctx.save_for_backward(active)
         ctx.rule = rule
         return x.clamp(0, top)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (active,) = ctx.saved_tensors
         return ctx.rule(active, gradient), None, None
 

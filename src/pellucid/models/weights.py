@@ -5,11 +5,14 @@ Everything is checked before a number is used: file hash, keys, shapes, kinds of
 
 import hashlib
 import pickle
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from pellucid.checks import near
 
@@ -47,23 +50,49 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         try:
             return load_file(place)
         except (SafetensorError, OSError, ValueError) as error:
-            raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
+            raise ValueError(f"{path}: not a readable safetensors file ({first_line(error)})") from error
     if place.suffix not in {".pt", ".pth"}:
         raise ValueError(f"{path}: weights must be a .safetensors, .pt or .pth file")
     try:
-        state = torch.load(place, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about old and new kinds of file; what matters is refused or read
+            state = torch.load(place, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{path}: holds Python objects besides tensors, which could run code; save its state_dict() instead"
+            f"{path}: is damaged, or holds Python objects besides tensors, which could run code; "
+            "save the network's state_dict() instead"
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path}: not a readable PyTorch weights file ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # a damaged file raises whatever its reader meets
+        raise ValueError(f"{path}: not a readable PyTorch weights file ({first_line(error)})") from error
     for key in ("state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
     if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path}: must hold a state dict (name -> tensor)")
     return {str(name).removeprefix("module."): value for name, value in state.items()}
+
+
+@contextmanager
+def no_larger_than(count: int) -> Iterator[None]:
+    """Refuse to build a network with more than count parameters, before the memory for them is touched."""
+    total = 0
+
+    def hook(_module: nn.Module, _name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal total
+        total += 0 if parameter is None else parameter.numel()
+        if total > count:
+            raise ValueError(f"the network has more parameters than its weights file can hold ({count} bytes)")
+
+    handle = register_module_parameter_registration_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def put_weights(network: nn.Module, weights: Mapping[str, Tensor], origin: str) -> None:
@@ -77,15 +106,21 @@ def put_weights(network: nn.Module, weights: Mapping[str, Tensor], origin: str) 
     missing = sorted(set(wanted) - set(weights) - optional)
     unknown = sorted(set(weights) - set(wanted))
     if missing or unknown:
-        parts = [f"{len(names)} {kind} (first: {names[0]})" for kind, names in (("missing", missing), ("unknown", unknown)) if names]
+        groups = {"missing": missing, "unknown": unknown}
+        parts = [f"{len(names)} {kind} (first: {names[0]})" for kind, names in groups.items() if names]
         hint = near(missing[0], unknown, 1) if missing and unknown else ""
         raise ValueError(f"{origin}: its tensors do not fit the architecture: {', '.join(parts)}{hint}")
     for name, tensor in weights.items():
-        if tensor.shape != wanted[name].shape:
-            given, right = tuple(tensor.shape), tuple(wanted[name].shape)
-            raise ValueError(f"{origin}: {name} must have shape {right}, got {given}")
-        if tensor.is_floating_point() != wanted[name].is_floating_point() or tensor.is_complex():
-            raise ValueError(f"{origin}: {name} must be {wanted[name].dtype}, got {tensor.dtype}")
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise ValueError(f"{origin}: {name} holds NaN or infinite values")
+        _check(name, tensor, wanted[name], origin)
     network.load_state_dict(dict(weights), strict=False)
+
+
+def _check(name: str, tensor: Tensor, wanted: Tensor, origin: str) -> None:
+    if tensor.shape != wanted.shape:
+        raise ValueError(f"{origin}: {name} must have shape {tuple(wanted.shape)}, got {tuple(tensor.shape)}")
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+        raise ValueError(f"{origin}: {name} must be a plain dense tensor, got {tensor.type()}")
+    if tensor.is_floating_point() != wanted.is_floating_point() or tensor.is_complex():
+        raise ValueError(f"{origin}: {name} must be {wanted.dtype}, got {tensor.dtype}")
+    if tensor.is_floating_point() and not torch.isfinite(tensor.to(wanted.dtype)).all():
+        raise ValueError(f"{origin}: {name} holds NaN or infinite values, or some too large for {wanted.dtype}")

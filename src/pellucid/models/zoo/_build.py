@@ -17,7 +17,7 @@ def names() -> list[str]:
 
 
 def build(
-    name: str, *, classes: int, size: int | tuple[int, int] | None = None, channels: int = 3, **arguments: Any
+    name: str, /, *, classes: int, size: int | tuple[int, int] | None = None, channels: int = 3, **arguments: Any
 ) -> nn.Module:
     """A freshly initialised network of the zoo.
 
@@ -29,20 +29,34 @@ def build(
         arguments: further arguments of the architecture, such as width.
 
     Raises:
-        ValueError: unknown architecture or argument, or a value out of range.
+        ValueError: unknown architecture or argument, or a value of another kind or out of range.
     """
     from pellucid.models import zoo
 
     check_choice("architecture", name, names())
-    check_range("classes", classes, 1, 1_000_000)
-    check_range("channels", channels, 1, 1024)
     architecture = getattr(zoo, name)
     accepted = inspect.signature(architecture).parameters
     given = {"classes": classes, "channels": channels, **arguments}
-    if size is not None and "size" in accepted:
-        given["size"] = sides(size)
     unknown = sorted(set(given) - set(accepted))
     if unknown:
-        raise ValueError(f"{name} has no argument {unknown[0]!r}; it takes {', '.join(accepted)}{near(unknown[0], accepted)}")
+        choices = ", ".join(accepted)
+        raise ValueError(f"{name} has no argument {unknown[0]!r}; it takes {choices}{near(unknown[0], accepted)}")
+    for key, value in given.items():
+        _check_number(key, value, whole=accepted[key].annotation is int)
+    check_range("classes", classes, 1, 1_000_000)
+    check_range("channels", channels, 1, 1024)
+    if size is not None and "size" in accepted:
+        given["size"] = _checked_sides(size)
     network: nn.Module = architecture(**given)
     return network
+
+
+def _check_number(name: str, value: Any, *, whole: bool) -> None:
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        raise ValueError(f"{name} must be a {'whole ' if whole else ''}number, got {value!r}")
+
+
+def _checked_sides(size: Any) -> tuple[int, int]:
+    for side in size if isinstance(size, list | tuple) else [size]:
+        _check_number("size", side, whole=True)
+    return sides(size)

@@ -1,0 +1,182 @@
+"""The main job: a model and a folder of labelled images in, findings out."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from pellucid.checks import check_eval, check_range
+from pellucid.data import ImageSet, Unreadable, match_classes
+from pellucid.files import new_folder, write_json
+from pellucid.metrics import (
+    Interval,
+    PerClass,
+    Reliability,
+    confusion,
+    expected_calibration_error,
+    in_top_k,
+    per_class,
+    proportion,
+    reliability,
+)
+from pellucid.models import Model
+from pellucid.records import Record, record
+
+from .explained import Shown, explain_rows
+from .facts import facts
+from .page import audit_page
+from .predictions import Predictions, predict_set
+
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Everything an audit found."""
+
+    classes: tuple[str, ...]  # the model's K class names
+    predictions: Predictions  # a row for each image
+    top1: Interval
+    top5: Interval  # of min(5, K) classes
+    confusion: Tensor  # (K, K), int64, rows true, columns predicted
+    per_class: PerClass
+    bins: Reliability
+    errors: tuple[Unreadable, ...]  # files that were left out
+    shown: Shown
+    record: Record
+
+    @property
+    def loss(self) -> float:
+        """Mean negative log probability of the true class, in nats."""
+        return float(self.predictions.loss.double().mean())
+
+    @property
+    def brier(self) -> float:
+        """Mean squared distance between probabilities and truth, in [0, 2]."""
+        return float(self.predictions.brier.double().mean())
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error, in [0, 1]."""
+        return expected_calibration_error(self.bins)
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers, as `summary.json` holds them; shares in [0, 1]."""
+        return {
+            "format": 1,
+            "images": len(self.predictions),
+            "unreadable": len(self.errors),
+            "accuracy": {
+                name: {"value": share.value, "low": share.low, "high": share.high}
+                for name, share in (("top1", self.top1), ("top5", self.top5))
+            },
+            "loss": self.loss,
+            "calibration": {"ece": self.ece, "brier": self.brier, "nll": self.loss},
+            "f1": {"macro": self.per_class.macro_f1, "weighted": self.per_class.weighted_f1},
+            "facts": [fact.text for fact in facts(self)],
+            "model": dict(self.record.model),
+            "record": self.record.json(),
+        }
+
+    def page(self) -> str:
+        """The report as one HTML page."""
+        return audit_page(self, facts(self))
+
+    def save(self, folder: str | Path, *, force: bool = False) -> Path:
+        """Write index.html, predictions.parquet, summary.json and record.json; all of them or nothing.
+
+        Args:
+            folder: made, with its parents; must not exist unless force.
+            force: replace a report written before.
+        """
+        with new_folder(folder, force=force) as place:
+            (place / "index.html").write_text(self.page(), encoding="utf-8")
+            self._write_table(place / "predictions.parquet")
+            write_json(place / "summary.json", self.summary())
+            write_json(place / "record.json", self.record.json())
+        return Path(folder)
+
+    def _write_table(self, path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        rows = self.predictions
+        names = self.classes
+        columns: dict[str, Any] = {
+            "file": list(rows.files),
+            "target": rows.targets.numpy(),
+            "predicted": rows.predicted.numpy(),
+            "probability": rows.confidence.numpy(),
+            "loss": rows.loss.numpy(),
+            "target_name": [names[index] for index in rows.targets.tolist()],
+            "predicted_name": [names[index] for index in rows.predicted.tolist()],
+        }
+        for place in range(rows.ranked.shape[1]):
+            columns[f"top{place + 1}"] = rows.ranked[:, place].numpy()
+        table = pa.table(columns)
+        told = {"classes": json.dumps(names), "record": json.dumps(self.record.json())}
+        pq.write_table(table.replace_schema_metadata(told), path)
+
+
+def audit(
+    model: Model,
+    images: ImageSet,
+    *,
+    methods: str = "saliency,grad_cam",
+    shown: int = 12,
+    bins: int = 15,
+    seed: int = 0,
+    batch_size: int = 32,
+    workers: int | None = None,
+    class_map: Mapping[str, str | int] | None = None,
+) -> Audit:
+    """Say how good a model is on labelled images, where and why it fails, and how far its confidence can be trusted.
+
+    Args:
+        model: in eval mode.
+        images: a set with labels; classes are matched to the model's by wnid, name or number before any work.
+        methods: explanations drawn for the shown images, separated by commas; "" for none.
+        shown: images shown of each kind (mistakes, unsure hits, random sample), 0 to 100.
+        bins: of the reliability diagram, 1 to 100.
+        seed: of the random sample.
+        batch_size: images a forward pass.
+        workers: decoding processes; None chooses.
+        class_map: the user's own table, class of the set -> class of the model.
+
+    Raises:
+        ValueError: no labels, classes that do not match, or nothing that can be read.
+    """
+    check_eval(model)
+    check_range("shown", shown, 0, 100)
+    check_range("bins", bins, 1, 100)
+    if not images.labels or all(item.target is None for item in images.items):
+        raise ValueError(f"{images.path}: has no labels: an audit needs class folders or a labels.csv")
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    index = match_classes(images, model.classes, model.class_ids, class_map)
+    own = [-1 if item.target is None else int(index[item.target]) for item in images.items]
+    rows = predict_set(model, images, own, top=TOP, batch_size=batch_size, workers=workers)
+    hits = in_top_k(rows.ranked, rows.targets)
+    matrix = confusion(rows.targets, rows.predicted, len(model.classes))
+    unlabelled = tuple(Unreadable(i.file, "has no label") for i, target in zip(images.items, own, strict=True) if target < 0)
+    return Audit(
+        classes=model.classes,
+        predictions=rows,
+        top1=proportion(int(rows.correct.sum()), len(rows)),
+        top5=proportion(int(hits.sum()), len(rows)),
+        confusion=matrix,
+        per_class=per_class(matrix),
+        bins=reliability(rows.confidence, rows.correct, bins=bins),
+        errors=(*images.errors, *unlabelled, *rows.errors),
+        shown=explain_rows(model, images, rows, names, shown, seed),
+        record=record(
+            "audit",
+            options={"methods": methods, "shown": shown, "bins": bins, "batch_size": batch_size, "class_map": class_map},
+            model=model.source,
+            seed=seed,
+            data={"path": images.path, "split": images.split, "images": len(images), "read": len(rows)},
+            device=str(model.mean.device),
+        ),
+    )

@@ -1,0 +1,101 @@
+"""The images worth looking at, each with its heat maps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pellucid import explain
+from pellucid.checks import check_choice
+from pellucid.data import ImageSet, batches
+from pellucid.methods import methods
+from pellucid.models import Model, cam_layers
+from pellucid.progress import steps
+
+from .predictions import Predictions
+
+AT_ONCE = 8
+"""Images explained together; bounds the memory of a backward pass."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One image that is shown."""
+
+    row: int  # place in the predictions
+    image: Tensor  # (C, H, W), in [0, 1]
+    heats: tuple[tuple[str, int, Tensor], ...]  # (method, class, heat (H, W))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Three kinds of images, and what could not be drawn."""
+
+    mistakes: tuple[Explained, ...]  # wrong, most confident first
+    unsure: tuple[Explained, ...]  # right, least confident first
+    sample: tuple[Explained, ...]  # drawn at random with the seed
+    notes: tuple[str, ...]  # methods that this model does not allow, with the reason
+
+
+def choose(predictions: Predictions, count: int, seed: int) -> tuple[list[int], list[int], list[int]]:
+    """Rows of the most confident mistakes, the least confident hits and a random sample, `count` of each at most."""
+    order = predictions.confidence.argsort(descending=True, stable=True)
+    wrong = [int(row) for row in order if not predictions.correct[row]][:count]
+    unsure = [int(row) for row in order.flip(0) if predictions.correct[row]][:count]
+    generator = torch.Generator().manual_seed(seed)
+    sample = torch.randperm(len(predictions), generator=generator)[:count].sort().values.tolist()
+    return wrong, unsure, sample
+
+
+def explain_rows(
+    model: Model, images: ImageSet, predictions: Predictions, names: Sequence[str], count: int, seed: int
+) -> Shown:
+    """Heat maps of the chosen images: for the predicted class, and for the true one where they differ."""
+    known = methods(explain)
+    for name in names:
+        check_choice("method", name, known)
+    wrong, unsure, sample = choose(predictions, count, seed)
+    rows = sorted({*wrong, *unsure, *sample})
+    layer = next(iter(cam_layers(model)), None)
+    done: dict[int, Explained] = {}
+    notes: dict[str, str] = {}
+    with steps("explaining", len(rows)) as told:
+        for start in range(0, len(rows), AT_ONCE):
+            some = rows[start : start + AT_ONCE]
+            chosen = images.subset([int(predictions.positions[row]) for row in some])
+            (batch,) = batches(chosen, model.geometry, batch_size=AT_ONCE, workers=0)
+            for one in _explain(model, batch.images(model.mean.device), predictions, some, names, layer, notes):
+                done[one.row] = one
+            told(len(some))
+    return Shown(
+        *(tuple(done[row] for row in group) for group in (wrong, unsure, sample)),
+        tuple(f"{name} is not drawn: {reason}" for name, reason in notes.items()),
+    )
+
+
+def _explain(
+    model: Model,
+    images: Tensor,
+    predictions: Predictions,
+    rows: list[int],
+    names: Sequence[str],
+    layer: str | None,
+    notes: dict[str, str],
+) -> list[Explained]:
+    predicted, truth = predictions.predicted[rows], predictions.targets[rows]
+    wrong = (predicted != truth).nonzero()[:, 0]
+    heats: list[list[tuple[str, int, Tensor]]] = [[] for _ in rows]
+    for name in names:
+        options = {"layer": layer} if name == "grad_cam" and layer else {}
+        for which, targets in ((torch.arange(len(rows)), predicted), (wrong, truth[wrong])):
+            if not len(which) or name in notes:
+                continue
+            try:
+                found = methods(explain)[name](model, images[which], targets.to(images.device), **options).cpu()
+            except ValueError as error:  # the method says why this model does not suit it; the page repeats it
+                notes[name] = str(error)
+                continue
+            for place, target, heat in zip(which.tolist(), targets.tolist(), found, strict=True):
+                heats[place].append((name, target, heat))
+    return [Explained(row, image, tuple(heat)) for row, image, heat in zip(rows, images.cpu(), heats, strict=True)]

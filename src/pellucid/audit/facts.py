@@ -1,0 +1,93 @@
+"""The five facts worth knowing, as sentences that stand alone."""
+
+from typing import TYPE_CHECKING
+
+from pellucid.metrics import strongest_confusions
+from pellucid.report import Fact
+
+if TYPE_CHECKING:
+    from .audit import Audit
+
+CALIBRATED = 0.02
+"""Gap between confidence and accuracy up to which a model is said to mean what it says."""
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with one decimal."""
+    return f"{100 * share:.1f} %"
+
+
+def facts(found: "Audit") -> tuple[Fact, ...]:
+    """What to tell first: how good, where weakest, what is confused, how far to trust, what to look at."""
+    return (_accuracy(found), _weakest(found), _confused(found), _calibrated(found), _first(found))
+
+
+def _accuracy(found: "Audit") -> Fact:
+    share, count = found.top1, len(found.predictions)
+    return Fact(
+        "Right first time",
+        percent(share.value),
+        f"The model is right on {percent(share.value)} of {count:,} images "
+        f"(95 % interval {percent(share.low)} to {percent(share.high)}).",
+    )
+
+
+def _weakest(found: "Audit") -> Fact:
+    score = found.per_class
+    present = score.support.nonzero()[:, 0].tolist()
+    worst = min(present, key=lambda index: (float(score.f1[index]), -int(score.support[index])))
+    tied = sum(float(score.f1[index]) == float(score.f1[worst]) for index in present)
+    precision, recall = float(score.precision[worst]), float(score.recall[worst])
+    name, support = found.classes[worst], int(score.support[worst])
+    others = f"; {tied - 1} more classes are as low" if tied > 1 else ""
+    return Fact(
+        "Weakest class",
+        name,
+        f"The weakest class is “{name}”: F1 {float(score.f1[worst]):.2f} "
+        f"(precision {precision:.2f}, recall {recall:.2f}, {support} images){others}.",
+    )
+
+
+def _confused(found: "Audit") -> Fact:
+    pairs = strongest_confusions(found.confusion, 1)
+    if not pairs:
+        return Fact("Most confused", "nothing", "No image is taken for another class.")
+    true, taken, count = pairs[0]
+    times = "once" if count == 1 else f"{count} times"
+    return Fact(
+        "Most confused",
+        f"{found.classes[true]} → {found.classes[taken]}",
+        f"The strongest confusion: “{found.classes[true]}” is taken for “{found.classes[taken]}” {times}.",
+    )
+
+
+def _calibrated(found: "Audit") -> Fact:
+    stated = float(found.predictions.confidence.double().mean())
+    gap = stated - found.top1.value
+    if abs(gap) <= CALIBRATED:
+        value, verdict = "as stated", "its confidence can be taken at its word on average"
+    elif gap > 0:
+        value, verdict = "overconfident", f"it overstates by {100 * gap:.1f} points"
+    else:
+        value, verdict = "underconfident", f"it understates by {-100 * gap:.1f} points"
+    return Fact(
+        "Confidence",
+        value,
+        f"It is {percent(stated)} sure on average and right {percent(found.top1.value)} of the time: {verdict} "
+        f"(ECE {found.ece:.3f}).",
+    )
+
+
+def _first(found: "Audit") -> Fact:
+    rows = found.predictions
+    wrong = (~rows.correct).nonzero()[:, 0]
+    if not len(wrong):
+        return Fact("Look first at", "no mistakes", "The model makes no mistake on these images.")
+    row = int(wrong[rows.confidence[wrong].argmax()])
+    file = rows.files[row]
+    return Fact(
+        "Look first at",
+        file.rsplit("/", 1)[-1],
+        f"The most confident mistake is {file}: {percent(float(rows.confidence[row]))} sure of "
+        f"“{found.classes[int(rows.predicted[row])]}”, labelled “{found.classes[int(rows.targets[row])]}”.",
+    )

@@ -1,0 +1,93 @@
+"""One pass over a labelled set: what the model says of each image, kept small."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pellucid.data import ImageSet, Unreadable, batches
+from pellucid.metrics import brier, cross_entropy
+from pellucid.models import Model, are_probabilities, class_logits
+from pellucid.progress import steps
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A row for each image that could be read and has a label; all on the CPU."""
+
+    positions: Tensor  # (N,), int64, place in the image set
+    files: tuple[str, ...]  # N names
+    targets: Tensor  # (N,), int64, class of the model
+    ranked: Tensor  # (N, k), int64, most probable classes first
+    probabilities: Tensor  # (N, k), float32, of those
+    loss: Tensor  # (N,), float32, negative log probability of the target, in nats
+    brier: Tensor  # (N,), float32, in [0, 2]
+    errors: tuple[Unreadable, ...]  # images that were left out
+    are_probabilities: bool  # whether the network's outputs already sum to 1 (softmax twice)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def predicted(self) -> Tensor:
+        """(N,), int64."""
+        return self.ranked[:, 0]
+
+    @property
+    def confidence(self) -> Tensor:
+        """(N,), float32, probability of the predicted class."""
+        return self.probabilities[:, 0]
+
+    @property
+    def correct(self) -> Tensor:
+        """(N,), bool."""
+        return self.predicted == self.targets
+
+
+def predict_set(
+    model: Model, images: ImageSet, targets: Sequence[int], *, top: int = 5, batch_size: int = 32, workers: int | None = None
+) -> Predictions:
+    """Run the model over a set, in order.
+
+    Args:
+        model: in eval mode.
+        images: the set; images whose target is negative are not read.
+        targets: the model's class for each image of the set, negative where it has none.
+        top: classes kept for each image.
+        batch_size: images a pass.
+        workers: decoding processes, see `data.batches`.
+    """
+    labelled = [place for place, target in enumerate(targets) if target >= 0]
+    chosen = images.subset(labelled)
+    truth = torch.tensor([targets[place] for place in labelled], dtype=torch.int64)
+    parts: list[tuple[Tensor, ...]] = []
+    errors: list[Unreadable] = []
+    normalised = True
+    with steps("predicting", len(labelled)) as done:
+        for batch in batches(chosen, model.geometry, batch_size=batch_size, workers=workers):
+            errors += batch.errors
+            if len(batch.indices):
+                part, sums = _one(model, batch.images(model.mean.device), truth[batch.indices], top)
+                parts.append((batch.indices, *part))
+                normalised = normalised and sums
+            done(len(batch.indices) + len(batch.errors))
+    if not parts:
+        reason = f": {errors[0].file}: {errors[0].reason}" if errors else ""
+        raise ValueError(f"{images.path}: none of the {len(labelled)} labelled images could be read{reason}")
+    indices, ranked, probabilities, loss, distance = (torch.cat(column) for column in zip(*parts, strict=True))
+    positions = torch.tensor(labelled)[indices]
+    files = tuple(images.items[place].file for place in positions.tolist())
+    return Predictions(
+        positions, files, truth[indices], ranked, probabilities, loss, distance, tuple(errors), normalised
+    )
+
+
+@torch.inference_mode()
+def _one(model: Model, images: Tensor, targets: Tensor, top: int) -> tuple[tuple[Tensor, ...], bool]:
+    logits = class_logits(model, images)  # (n, K)
+    targets = targets.to(logits.device)
+    probabilities = logits.softmax(dim=1)
+    best = probabilities.topk(min(top, probabilities.shape[1]), dim=1)
+    kept = (best.indices, best.values, cross_entropy(logits, targets), brier(probabilities, targets))
+    return tuple(column.cpu() for column in kept), are_probabilities(logits)

@@ -1,0 +1,83 @@
+"""The command line: one file a verb, each with `arguments(parser)` and `run(args) -> exit code`.
+
+Exit codes: 0 fine; 1 a gate or a run failed; 2 wrong input, told in one line; 130 interrupted.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+
+from pellucid import __version__
+
+VERBS = ("audit", "describe", "explain", "predict", "demo")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in {"-h", "--help", "help"}:
+        print(_overview())
+        return 0
+    if words[0] in {"-V", "--version"}:
+        print(f"pellucid {__version__}")
+        return 0
+    if words[0] not in VERBS:
+        from pellucid.checks import near
+
+        return _told(f"unknown command {words[0]!r}{near(words[0], VERBS)}; see pellucid --help", 2)
+    verb = import_module(f"pellucid.cli.{words[0]}")
+    try:
+        return _run(verb, words)
+    except KeyboardInterrupt:
+        return _told("interrupted; nothing was left half written", 130)
+    except ValueError as error:
+        if os.environ.get("PELLUCID_TRACEBACK"):
+            raise
+        return _told(str(error), 2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; nothing more to say
+        return 1
+    except (OSError, MemoryError, RuntimeError) as error:
+        if os.environ.get("PELLUCID_TRACEBACK"):
+            raise
+        return _told(f"{type(error).__name__}: {error}", 1)
+
+
+def _run(verb: ModuleType, words: list[str]) -> int:
+    from argparse import ArgumentError
+
+    from jsonargparse import ActionConfigFile, ArgumentParser
+
+    text = (verb.__doc__ or "").strip()
+    parser = ArgumentParser(prog=f"pellucid {words[0]}", description=text, exit_on_error=False, default_env=False)
+    parser.add_argument("--config", action=ActionConfigFile, help="read options from this YAML file")
+    try:
+        verb.arguments(parser)
+        parsed = parser.parse_args(words[1:])
+    except ArgumentError as error:
+        return _told(f"{error}; see pellucid {words[0]} --help", 2)
+    except SystemExit as done:  # --help and --print_config print and leave
+        return int(done.code or 0)
+    result: int = verb.run(parsed)
+    return result
+
+
+def _overview() -> str:
+    lines = ["pellucid: look inside a neural network, break it, ask how sure it is, reuse what it learned", ""]
+    lines += ["usage: pellucid COMMAND [options]", ""]
+    for verb in VERBS:
+        first = (import_module(f"pellucid.cli.{verb}").__doc__ or "").strip().partition("\n")[0]
+        lines.append(f"  {verb:10} {first}")
+    lines += [
+        "",
+        "MODEL is a folder with model.json, torchvision:NAME, timm:NAME, zoo:NAME or package.module:function.",
+        "Start with: pellucid demo    More of a command: pellucid COMMAND --help",
+    ]
+    return "\n".join(lines)
+
+
+def _told(message: str, code: int) -> int:
+    print(f"pellucid: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,7 @@
+"""Entry for python -m pellucid.cli."""
+
+import sys
+
+from pellucid.cli import main
+
+sys.exit(main())

@@ -1,0 +1,113 @@
+"""What several verbs ask for and show in the same way."""
+
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+    from rich.progress import Progress
+
+    from pellucid.methods import Method
+    from pellucid.models import Model
+
+
+def model_arguments(parser: "ArgumentParser") -> None:
+    """MODEL, --weights, --device."""
+    parser.add_argument("model", type=str, help="MODEL: a model folder, torchvision:NAME, timm:NAME, ...")
+    parser.add_argument("--weights", type=str | None, default=None, help="a .safetensors, .pt or .pth file for MODEL")
+    parser.add_argument("--device", type=str, default="auto", help="cpu, cuda, mps or auto")
+
+
+def load_model(args: Namespace) -> "Model":
+    """The model of the arguments, on their device."""
+    import torch
+
+    from pellucid import models
+    from pellucid.checks import check_choice
+
+    check_choice("device", args.device.partition(":")[0], ("auto", "cpu", "cuda", "mps"))
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    name = next(device for device in ("cuda", "mps", "cpu") if there[device]) if args.device == "auto" else args.device
+    if not there[name.partition(":")[0]]:
+        raise ValueError(f"device {name} is not available here; use --device cpu or auto")
+    return models.load(args.model, weights=args.weights).to(name)
+
+
+def add_options(parser: "ArgumentParser", method: "Method", *, prefix: str = "", skip: Sequence[str] = ()) -> None:
+    """A flag for each option of a function, its help read off the docstring."""
+    from inspect import Parameter
+
+    from pellucid.methods import options
+
+    for option in options(method):
+        if option.name not in skip:
+            required = option.default is Parameter.empty
+            how = {"required": True} if required else {"default": option.default}
+            parser.add_argument(
+                f"--{prefix}{option.name.replace('_', '-')}", type=option.annotation, help=option.told, **how
+            )
+
+
+def given(parsed: Any, method: "Method", skip: Sequence[str] = ()) -> dict[str, Any]:
+    """The options of a function as the user gave them."""
+    from pellucid.methods import options
+
+    return {o.name: getattr(parsed, o.name) for o in options(method) if o.name not in skip}
+
+
+@contextmanager
+def progress() -> Iterator[None]:
+    """Show progress bars on standard error while the block runs, if that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from pellucid.progress import shown_on
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bars, shown_on(_Bars(bars)):
+        yield
+
+
+class _Bars:
+    """Rows of a rich progress display."""
+
+    def __init__(self, bars: "Progress") -> None:
+        self.bars = bars
+
+    def start(self, label: str, total: int) -> int:
+        return int(self.bars.add_task(label, total=total))
+
+    def advance(self, key: int, steps: int) -> None:
+        self.bars.advance(key, steps)  # type: ignore[arg-type]
+
+    def finish(self, key: int) -> None:
+        self.bars.remove_task(key)  # type: ignore[arg-type]
+
+
+def plain(text: str) -> str:
+    """Text for a terminal: control characters, which could move the cursor or change colours, become question marks."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = (), title: str = "") -> None:
+    """A table on standard output, as wide as it needs."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    for place, name in enumerate(head):
+        table.add_column(name, justify="right" if place in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(plain(str(cell))) for cell in row))
+    console = Console()
+    Console(width=None if console.is_terminal else 200).print(table)
+
+

@@ -1,0 +1,72 @@
+"""Model and labelled images in, one page out: how good, where and why it fails, how far to trust it.
+
+IMAGES is a folder or zip: class folders, train/val/test of class folders, labels.csv beside the pictures or an
+images.zip, MNIST's idx files. Classes are matched to the model's by wnid, name or number before any work. OUT gets
+index.html, predictions.parquet, summary.json and record.json, all of them or nothing.
+"""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ._shared import add_options, given, load_model, model_arguments, plain, progress
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+    from pellucid.audit import Audit
+
+SKIP = ("class_map",)
+
+
+def arguments(parser: "ArgumentParser") -> None:
+    """Flags of the verb, those of the audit read off its signature."""
+    from pellucid.audit import audit
+    from pellucid.data import open_images
+
+    model_arguments(parser)
+    parser.add_argument("images", type=str, help="folder or zip of labelled pictures, or digits (built in)")
+    parser.add_argument("-o", "--out", type=str, required=True, help="folder to make")
+    parser.add_argument("--class-map", type=str | None, default=None, help="CSV or JSON: class of the set, of the model")
+    add_options(parser, open_images)
+    add_options(parser, audit, skip=SKIP)
+    gate = "exit with 1 when top-1 accuracy, in [0, 1], is lower than this"
+    parser.add_argument("--fail-under", type=float | None, default=None, help=gate)
+    parser.add_argument("--force", action="store_true", help="replace OUT if pellucid made it")
+
+
+def run(args: Namespace) -> int:
+    """Audit, write, say the facts."""
+    from pellucid import data
+    from pellucid.audit import audit
+    from pellucid.checks import check_range
+    from pellucid.files import check_new_folder
+
+    check_new_folder(args.out, force=args.force)
+    if args.fail_under is not None:
+        check_range("fail-under", args.fail_under, 0, 1)
+    if args.images == "digits" and not Path("digits").exists():
+        images = data.builtin("digits", split=args.split or "test")
+    else:
+        images = data.open_images(args.images, **given(args, data.open_images))
+    class_map = data.read_class_map(args.class_map) if args.class_map else None
+    model = load_model(args)
+    with progress():
+        found = audit(model, images, class_map=class_map, **given(args, audit, SKIP))
+        found.save(args.out, force=args.force)
+    tell(found, Path(args.out))
+    if args.fail_under is not None and found.top1.value < args.fail_under:
+        print(f"gate: accuracy {found.top1.value:.4f} is under {args.fail_under}")
+        return 1
+    return 0
+
+
+def tell(found: "Audit", folder: Path) -> None:
+    """The facts worth knowing, and where the page is."""
+    from pellucid.audit.facts import facts
+
+    for number, fact in enumerate(facts(found), start=1):
+        print(f"{number}. {plain(fact.text)}")
+    if found.errors:
+        print(f"   {len(found.errors)} files or folders were left out; the page says why.")
+    print(f"page: {plain(str((folder / 'index.html').resolve()))}")

@@ -1,0 +1,56 @@
+"""Everything once, offline: train a small net on handwritten digits, audit it, say where the page is.
+
+Takes scikit-learn's 1,797 digits, a fifth of them held out. OUT gets run/ (the trained model) and report/.
+"""
+
+import json
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ._shared import progress
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+
+def arguments(parser: "ArgumentParser") -> None:
+    """Flags of the verb."""
+    parser.add_argument("-o", "--out", type=str, default="demo", help="folder to make")
+    parser.add_argument("--epochs", type=int, default=20, help="passes over the training images")
+    parser.add_argument("--seed", type=int, default=0, help="of the split, the first weights and the order")
+    parser.add_argument("--force", action="store_true", help="replace OUT if pellucid made it")
+
+
+def run(args: Namespace) -> int:
+    """Train, save, audit, tell."""
+    import torch
+
+    from pellucid import data, models, training
+    from pellucid.audit import audit
+    from pellucid.cli.audit import tell
+    from pellucid.files import check_new_folder, new_folder, write_json
+    from pellucid.records import record
+
+    check_new_folder(args.out, force=args.force)
+    torch.manual_seed(args.seed)
+    train, test = (data.builtin("digits", split=split, seed=args.seed) for split in ("train", "test"))
+    model = models.create("digits_cnn", classes=train.classes)
+    options = {"epochs": args.epochs}
+    with new_folder(args.out, force=args.force) as folder, progress():
+        (folder / "run").mkdir()
+        with (folder / "run" / "metrics.jsonl").open("w") as log:
+            for epoch in training.classify(
+                model, train, epochs=args.epochs, generator=torch.Generator().manual_seed(args.seed)
+            ):
+                log.write(json.dumps(asdict(epoch)) + "\n")
+        made = record("demo", options=options, model=model.source, seed=args.seed, data={"path": "digits"})
+        models.save(model.eval(), folder / "run", record=made.json())
+        model = models.load(folder / "run")
+        model.source |= {"spec": f"{args.out}/run", "folder": f"{args.out}/run"}
+        found = audit(model, test, seed=args.seed)
+        found.save(folder / "report")
+        write_json(folder / "record.json", made.json())
+    tell(found, Path(args.out) / "report")
+    return 0

@@ -1,0 +1,77 @@
+"""What the model sees in each picture: class names and probabilities.
+
+IMAGES are picture files, folders, zips, or patterns such as 'holiday/*.jpg' (quoted). Pictures that cannot be read
+are told on standard error, and the exit code is then 1.
+"""
+
+import json
+import sys
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from ._shared import load_model, model_arguments, plain, progress
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+
+def arguments(parser: "ArgumentParser") -> None:
+    """Flags of the verb."""
+    model_arguments(parser)
+    parser.add_argument("images", type=str, nargs="+", help="picture files, folders, zips or patterns")
+    parser.add_argument("--top", type=int, default=5, help="classes told for each picture")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--batch-size", type=int, default=32, help="pictures a forward pass")
+
+
+def run(args: Namespace) -> int:
+    """Print the most probable classes of each picture."""
+    from pellucid import data, models
+    from pellucid.progress import steps
+
+    pictures = data.gather(args.images)
+    model = load_model(args)
+    found: list[tuple[str, models.Prediction, int]] = []
+    errors = list(pictures.errors)
+    with progress(), steps("predicting", len(pictures)) as done:
+        for batch in data.batches(pictures, model.geometry, batch_size=args.batch_size):
+            errors += batch.errors
+            if len(batch.indices):
+                answer = models.predict(model, batch.images(model.mean.device), top=args.top)
+                names = [pictures.items[place].file for place in batch.indices.tolist()]
+                found += [(name, answer, row) for row, name in enumerate(names)]
+            done(len(batch.indices) + len(batch.errors))
+    entries = [_entry(name, answer, row, model) for name, answer, row in found]
+    if args.json:
+        left_out = [{"file": error.file, "reason": error.reason} for error in errors]
+        print(json.dumps({"format": 1, "images": entries, "unreadable": left_out}, indent=1, ensure_ascii=False))
+    else:
+        _print(entries)
+    for error in errors:
+        print(f"pellucid: {plain(error.file)}: {error.reason}", file=sys.stderr)
+    return 1 if errors else 0
+
+
+def _entry(name: str, answer: "object", row: int, model: "object") -> dict[str, object]:
+    from pellucid.models import Model, Prediction
+
+    assert isinstance(answer, Prediction)
+    assert isinstance(model, Model)
+    columns = (answer.indices[row], answer.probabilities[row], answer.logits[row])
+    return {
+        "file": name,
+        "predictions": [
+            {"class": model.classes[int(index)], "index": int(index), "probability": float(p), "logit": float(z)}
+            for index, p, z in zip(*columns, strict=True)
+        ],
+    }
+
+
+def _print(entries: list[dict[str, object]]) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for entry in entries:
+        console.print(plain(str(entry["file"])), style="bold")
+        for one in entry["predictions"]:  # type: ignore[attr-defined]
+            console.print(f"  {100 * one['probability']:6.2f} %  {plain(one['class'])}")

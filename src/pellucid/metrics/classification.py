@@ -1,0 +1,130 @@
+"""How often a classifier is right, and what it takes for what."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pellucid.checks import check_range
+
+Z95 = 1.959963984540054
+"""97.5 % quantile of the normal distribution."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A share with its 95 % confidence interval, all in [0, 1]."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PerClass:
+    """Precision, recall and F1 of each class; 0 where a denominator is 0."""
+
+    precision: Tensor  # (K,), float64, in [0, 1]
+    recall: Tensor  # (K,), float64, in [0, 1]
+    f1: Tensor  # (K,), float64, in [0, 1]
+    support: Tensor  # (K,), int64, images of the class
+    predicted: Tensor  # (K,), int64, images taken for the class
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean F1 over the classes that have an image."""
+        return float(self.f1[self.support > 0].mean())
+
+    @property
+    def weighted_f1(self) -> float:
+        """Mean F1 weighted by the images of each class."""
+        return float((self.f1 * self.support).sum() / self.support.sum())
+
+
+def proportion(hits: int, count: int) -> Interval:
+    """A share and its Wilson score interval at 95 %.
+
+    E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22, 1927: the shares p
+    for which |hits / count - p| <= z sqrt(p (1 - p) / count). Unlike the textbook interval it stays inside [0, 1].
+
+    Args:
+        hits: successes, 0 to count.
+        count: trials, at least 1.
+    """
+    check_range("count", count, 1)
+    check_range("hits", hits, 0, count)
+    share, z2 = hits / count, Z95**2
+    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = Z95 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
+    low = 0.0 if hits == 0 else centre - half
+    return Interval(share, low, 1.0 if hits == count else centre + half)
+
+
+def in_top_k(ranked: Tensor, targets: Tensor) -> Tensor:
+    """Whether the target is among the ranked classes.
+
+    Args:
+        ranked: (N, k), int64, the k most probable classes of each image.
+        targets: (N,), int64.
+
+    Returns:
+        (N,), bool.
+    """
+    return (ranked == targets[:, None]).any(dim=1)
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Negative log probability of the target, for each image.
+
+    Args:
+        logits: (N, K), float.
+        targets: (N,), int64, in [0, K).
+
+    Returns:
+        (N,), in nats; higher is worse. Its mean is the negative log likelihood (NLL).
+    """
+    return torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+
+
+def confusion(targets: Tensor, predicted: Tensor, classes: int) -> Tensor:
+    """How many images of each class were taken for each class.
+
+    Args:
+        targets: (N,), int64, in [0, classes).
+        predicted: (N,), int64, in [0, classes).
+        classes: K.
+
+    Returns:
+        (K, K), int64; row: true class, column: predicted class.
+    """
+    return torch.bincount(targets * classes + predicted, minlength=classes**2).view(classes, classes)
+
+
+def per_class(matrix: Tensor) -> PerClass:
+    """Precision, recall and F1 from a confusion matrix.
+
+    Args:
+        matrix: (K, K), int64, rows true, columns predicted.
+    """
+    hits = matrix.diagonal().double()
+    support, predicted = matrix.sum(dim=1), matrix.sum(dim=0)
+    precision = hits / predicted.clamp(min=1)
+    recall = hits / support.clamp(min=1)
+    f1 = 2 * hits / (support + predicted).clamp(min=1)
+    return PerClass(precision, recall, f1, support, predicted)
+
+
+def strongest_confusions(matrix: Tensor, count: int) -> list[tuple[int, int, int]]:
+    """The most frequent mistakes.
+
+    Args:
+        matrix: (K, K), int64, rows true, columns predicted.
+        count: how many at most.
+
+    Returns:
+        (true class, predicted class, images), most images first, then by class.
+    """
+    wrong = matrix.clone().fill_diagonal_(0)
+    pairs = [(int(a), int(b), int(wrong[a, b])) for a, b in wrong.nonzero().tolist()]
+    return sorted(pairs, key=lambda pair: (-pair[2], pair[0], pair[1]))[:count]

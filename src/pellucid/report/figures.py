@@ -1,0 +1,115 @@
+"""Figures: SVG that takes its colours from the page, and PNG panels that stand alone."""
+
+import re
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup, escape
+
+from pellucid.metrics import Reliability
+
+INK, SOFT, ACCENT = "#010203", "#040506", "#070809"
+"""Colours that stand for the page's own; replaced in the finished SVG."""
+
+_PAGE_COLOURS = {INK: "var(--ink)", SOFT: "var(--soft)", ACCENT: "var(--accent)"}
+
+
+def reliability_diagram(bins: Reliability, label: str) -> Markup:
+    """Accuracy against confidence in bins, the diagonal being perfect calibration, and how many images lie in each.
+
+    Args:
+        bins: from `metrics.reliability`.
+        label: what the figure shows, for those who do not see it.
+    """
+    figure, (main, counts) = _figure(4.6, 4.6, rows=2, heights=(4, 1))
+    edges, count = bins.edges.numpy(), bins.count.numpy()
+    width = edges[1:] - edges[:-1]
+    main.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
+    main.bar(edges[:-1], np.nan_to_num(bins.accuracy.numpy()), width, align="edge", color=ACCENT, alpha=0.75)
+    filled = count > 0
+    main.plot(bins.confidence.numpy()[filled], bins.accuracy.numpy()[filled], "o", color=INK, markersize=3.5)
+    main.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is right")
+    main.tick_params(labelbottom=False)
+    counts.bar(edges[:-1], count, width, align="edge", color=SOFT, alpha=0.6)
+    counts.set(xlim=(0, 1), xlabel="probability of the predicted class", ylabel="images")
+    counts.locator_params(axis="y", nbins=2)
+    return _svg(figure, label, "reliability")
+
+
+def histogram(groups: dict[str, Sequence[float]], label: str, axis: str, *, bins: int = 20) -> Markup:
+    """Shares of each group over [0, 1], side by side."""
+    figure, (main,) = _figure(4.6, 2.6)
+    edges = np.linspace(0, 1, bins + 1)
+    for (name, values), tone in zip(groups.items(), (ACCENT, INK), strict=False):
+        weights = np.full(len(values), 1 / max(1, len(values)))
+        main.hist(values, edges, weights=weights, color=tone, alpha=0.55, label=f"{name} ({len(values)})")
+    main.set(xlim=(0, 1), xlabel=axis, ylabel="share of the group")
+    main.legend(frameon=False, labelcolor=INK)
+    return _svg(figure, label, "histogram")
+
+
+def panel(pictures: Sequence[Sequence["np.ndarray"]], titles: Sequence[Sequence[str]], path: Path, title: str = "") -> None:
+    """Pictures (H, W, 3), uint8, in rows and columns with a title each, as one PNG."""
+    from matplotlib.figure import Figure
+
+    rows, columns = len(pictures), max(len(row) for row in pictures)
+    height, width = pictures[0][0].shape[:2]
+    side = 2.5
+    figure = Figure(figsize=(side * columns, (side * height / width + 0.42) * rows + (0.35 if title else 0)), dpi=150)
+    figure.patch.set_facecolor("white")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for row, (shown, names) in enumerate(zip(pictures, titles, strict=True)):
+        for column in range(columns):
+            place = axes[row][column]
+            place.axis("off")
+            if column < len(shown):
+                place.imshow(shown[column], interpolation="nearest")
+                place.set_title(_plain(names[column]), fontsize=8)
+    if title:
+        figure.suptitle(_plain(title), fontsize=10)
+    figure.tight_layout(pad=0.5)
+    figure.savefig(path, format="png")
+
+
+def _plain(text: str) -> str:
+    """Text that no markup of the drawing library changes."""
+    return text.replace("$", r"\$")
+
+
+def _figure(width: float, height: float, *, rows: int = 1, heights: Sequence[float] = (1,)) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
+    for place in axes:
+        place.patch.set_alpha(0)
+        place.tick_params(colors=SOFT, labelcolor=INK, labelsize=9)
+        place.xaxis.label.set(color=INK, size=9.5)
+        place.yaxis.label.set(color=INK, size=9.5)
+        for edge, spine in place.spines.items():
+            spine.set(color=SOFT, visible=edge in {"left", "bottom"})
+    figure.patch.set_alpha(0)
+    return figure, axes
+
+
+def _svg(figure: Any, label: str, salt: str) -> Markup:
+    """The figure as inline SVG: text stays text, colours follow the page, the label is read aloud."""
+    from matplotlib import rc_context
+
+    file = StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    for tone, variable in _PAGE_COLOURS.items():
+        text = text.replace(tone, variable)
+    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px; font-family: inherit", text)
+    text = re.sub(r'id="([^"]+)"', rf'id="{salt}-\1"', text)
+    text = re.sub(r"(url\(#|href=\"#)", rf"\g<1>{salt}-", text)
+    opening = re.sub(r' (width|height|version|xmlns(:xlink)?)="[^"]*"', "", text[: text.index(">")])
+    head = f'{opening} role="img" aria-label="{escape(label)}" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return Markup(head + text[text.index(">") :])
