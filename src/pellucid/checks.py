@@ -32,7 +32,7 @@ def check_images(images: Tensor) -> None:
     if not isinstance(images, Tensor) or not images.is_floating_point():
         given = images.dtype if isinstance(images, Tensor) else type(images).__name__
         hint = "; divide by 255" if given == torch.uint8 else ""
-        raise TypeError(f"images must be a float tensor in [0, 1], got {given}{hint}")
+        raise ValueError(f"images must be a float tensor in [0, 1], got {given}{hint}")
     if images.ndim != 4:
         raise ValueError(f"images must have shape (N, C, H, W), got {tuple(images.shape)}")
     if images.numel() == 0:

@@ -233,7 +233,7 @@ def test_a_fused_attention_shows_its_layers_and_the_switch_is_set_back() -> None
 
 
 def test_the_size_comes_from_the_model() -> None:
-    model = Model(nn.Conv2d(1, 3, 3), mean=[0.5], std=[0.5], classes="abc".split(), size=(9, 7))
+    model = Model(nn.Conv2d(1, 3, 3), mean=[0.5], std=[0.5], classes=["a", "b", "c"], size=(9, 7))
     assert describe(model).input == (1, 9, 7)
     assert describe(model).rows[0].shape == (3, 7, 5)
     assert describe(model, 11).input == (1, 11, 11)

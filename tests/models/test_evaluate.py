@@ -44,7 +44,7 @@ def test_equals_the_naive_loop_within_any_budget(budget: int, count: int, images
 
 def test_keeps_whatever_shape_is_read() -> None:
     model = small()
-    found = evaluate(model, Plan(IMAGES, 3, dimmed), lambda outputs, rows: outputs.argmax(dim=1))
+    found = evaluate(model, Plan(IMAGES, 3, dimmed), lambda outputs, _rows: outputs.argmax(dim=1))
     assert found.shape == (3, 5)
     assert torch.equal(found, naive(model, IMAGES, 3).argmax(dim=2))
 
@@ -170,6 +170,7 @@ def test_peak_bytes_of_a_skip_holds_three_maps() -> None:
 
         def forward(self, images: Tensor) -> Tensor:
             x: Tensor = self.one(images)
-            return x + self.two(x)
+            found: Tensor = x + self.two(x)
+            return found
 
     assert peak_bytes(Skip(), torch.rand(1, 1, 16, 16)) == 3 * MAP

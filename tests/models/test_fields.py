@@ -73,7 +73,9 @@ def assert_near(net: nn.Module, size: float) -> None:
     field = last_field(positive(net), shape)
     assert field is not None
     row, column = middle(net, shape)
-    boxes = [(unit, support(net, unit, shape)) for unit in itertools.product(range(row, row + 4), range(column, column + 4))]
+    boxes = [
+        (unit, support(net, unit, shape)) for unit in itertools.product(range(row, row + 4), range(column, column + 4))
+    ]
     for axis in (0, 1):
         assert max(box[axis][1] - box[axis][0] + 1 for _, box in boxes) == size == field.size[axis]
         for unit, box in boxes:
@@ -222,7 +224,8 @@ def with_class_token(images: Tensor, before: nn.Module, attention: nn.Module) ->
 
 def squeeze_excite(images: Tensor, before: nn.Module, gate: nn.Module) -> Tensor:
     x: Tensor = before(images)
-    return x * gate(x.mean(dim=(2, 3), keepdim=True)).sigmoid()
+    weights: Tensor = gate(x.mean(dim=(2, 3), keepdim=True)).sigmoid()
+    return x * weights
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ class Block(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         x: Tensor = self.two(self.relu(self.one(images)))
-        return self.relu(x + images)
+        found: Tensor = self.relu(x + images)
+        return found
 
 
 def net() -> nn.Sequential:

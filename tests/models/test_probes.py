@@ -169,8 +169,8 @@ def test_of_a_layer_called_twice_the_last_output_is_kept() -> None:
 def test_layers_are_found_by_name_or_module_and_relative_to_the_users_network() -> None:
     inner = net()
     model = Model(inner, mean=[0.0] * 3, std=[1.0] * 3, classes=["a", "b", "c"], size=6)
-    assert find_layer(model, "2.0.one") == ("2.0.one", inner[2][0].one)
-    assert find_layer(model, inner[2][0].one)[0] == "2.0.one"
+    assert find_layer(model, "2.0.one") == ("2.0.one", inner.get_submodule("2.0.one"))
+    assert find_layer(model, inner.get_submodule("2.0.one"))[0] == "2.0.one"
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ class TwoLayers(nn.Module):
 
 RULES: dict[str, tuple[Rule, list[float]]] = {
     "gradient": (lambda active, gradient: gradient * active, [-5 * 2 + 6.0, 6.0]),
-    "deconvnet": (lambda active, gradient: gradient.clamp(min=0), [4 + 6.0, -4 + 6.0]),
+    "deconvnet": (lambda _active, gradient: gradient.clamp(min=0), [4 + 6.0, -4 + 6.0]),
     "guided": (lambda active, gradient: gradient.clamp(min=0) * active, [6.0, 6.0]),
 }
 
@@ -321,7 +321,7 @@ def test_an_input_of_exactly_zero_or_six_is_not_active() -> None:
 
 def test_other_functions_keep_their_own_gradient() -> None:
     x = torch.tensor([-0.5, 0.5, 2.0], requires_grad=True)
-    with relu_rule(lambda active, gradient: gradient * 100) as met:
+    with relu_rule(lambda _active, gradient: gradient * 100) as met:
         out = F.hardtanh(x) + F.leaky_relu(x, 0.5) + F.gelu(x) * 0 + x.clamp(0, 1)
     assert torch.autograd.grad(out.sum(), x)[0].tolist() == [1 + 0.5 + 0, 1 + 1 + 1, 0 + 1 + 0]
     assert not met
@@ -350,7 +350,7 @@ class Breaks(nn.Module):
         lambda model: activations(model, ["0", "1"]),
         lambda model: graph_from(model, "0"),
         lambda model: calls(model, lambda *_: None, lambda *_: None),
-        lambda model: relu_rule(lambda active, gradient: gradient * 7),
+        lambda _model: relu_rule(lambda _active, gradient: gradient * 7),
     ],
     ids=["activations", "graph_from", "calls", "relu_rule"],
 )

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pellucid.models import describe, zoo
+from pellucid.models import create, describe, zoo
 from pellucid.models.zoo._build import names
 
 
@@ -42,21 +42,30 @@ def test_mobilenet_v1_pads_as_tensorflow_does(stride: int, size: int) -> None:
         torch.testing.assert_close(out[0, :, row, column], right)
 
 
-def test_digits_cnn_answers_its_classes_for_its_size() -> None:
-    net = zoo.digits_cnn(classes=4, channels=3, size=(9, 6), width=2, dropout=0.5).eval()
+def test_digits_cnn_answers_its_classes_at_any_size() -> None:
+    net = zoo.digits_cnn(classes=4, channels=3, width=2, dropout=0.5).eval()
     assert net(torch.rand(2, 3, 9, 6)).shape == (2, 4)
-    assert describe(zoo.digits_cnn(), (1, 8, 8)).weights == 10 * 32 + 289 * 64 + 577 * 64 + 1025 * 10
+    assert describe(zoo.digits_cnn(), (1, 8, 8)).weights == 10 * 32 + 289 * 64 + 2 * 577 * 64 + 65 * 10
 
 
-def test_size_is_taken_where_it_matters_and_otherwise_ignored() -> None:
-    assert zoo.build("digits_cnn", classes=2, channels=1, size=12, width=1)(torch.rand(1, 1, 12, 12)).shape == (1, 2)
-    assert isinstance(zoo.build("mobilenet_v1", classes=2, size=64, width=0.05), nn.Module)
+def test_a_created_model_is_fed_as_its_file_says_and_is_in_training() -> None:
+    model = create("digits_cnn", classes=["zero", "one"], width=2)
+    assert model.training
+    assert model.geometry.channels == 1
+    assert model.build == ("digits_cnn", {"classes": 2, "channels": 1, "width": 2})
+    assert create("digits_cnn", classes=["a", "b"], channels=3)(torch.rand(1, 3, 8, 8)).shape == (1, 2)
+    with pytest.raises(ValueError, match=r"zoo architecture must be one of .*did you mean digits_cnn"):
+        create("digit_cnn", classes=["zero", "one"])
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("mobilenet_v2", {"classes": 2}, "architecture must be one of digits_cnn, mobilenet_v1, got 'mobilenet_v2'; did"),
+        (
+            "mobilenet_v2",
+            {"classes": 2},
+            "architecture must be one of digits_cnn, mobilenet_v1, got 'mobilenet_v2'; did",
+        ),
         ("build", {"classes": 2}, "architecture must be one of"),
         ("os.system", {"classes": 2}, "architecture must be one of"),
         ("mobilenet_v1", {"classes": 10**12}, r"classes must be in \[1, 1000000\], got 1000000000000"),
@@ -71,10 +80,7 @@ def test_size_is_taken_where_it_matters_and_otherwise_ignored() -> None:
         ("mobilenet_v1", {"classes": 2, "widht": 1}, "mobilenet_v1 has no argument 'widht'; it .*did you mean width"),
         ("mobilenet_v1", {"classes": 2, "name": "x"}, "mobilenet_v1 has no argument 'name'"),
         ("digits_cnn", {"classes": 2, "width": 1.5}, "width must be a whole number, got 1.5"),
-        ("digits_cnn", {"classes": 2, "size": [8, "8"]}, "size must be a whole number, got '8'"),
-        ("digits_cnn", {"classes": 2, "size": [8, 8, 8]}, r"size must be one number or \(height, width\)"),
-        ("digits_cnn", {"classes": 2, "size": {}}, "size must be a whole number, got {}"),
-        ("digits_cnn", {"classes": 2, "size": 1000}, r"size must be in \[2, 256\], got 1000"),
+        ("digits_cnn", {"classes": 2, "size": 8}, "digits_cnn has no argument 'size'; it takes classes, channels"),
         ("digits_cnn", {"classes": 2, "dropout": 1}, r"dropout must be in \[0, 0.95\], got 1"),
     ],
 )

@@ -36,23 +36,30 @@ def _weakest(found: "Audit") -> Fact:
     score = found.per_class
     present = score.support.nonzero()[:, 0].tolist()
     worst = min(present, key=lambda index: (float(score.f1[index]), -int(score.support[index])))
-    tied = sum(float(score.f1[index]) == float(score.f1[worst]) for index in present)
-    precision, recall = float(score.precision[worst]), float(score.recall[worst])
     name, support = found.classes[worst], int(score.support[worst])
-    others = f"; {tied - 1} more classes are as low" if tied > 1 else ""
+    precision, recall = float(score.precision[worst]), float(score.recall[worst])
+    lost = [index for index in present if float(score.f1[index]) == 0]
+    if len(lost) > 1:
+        return Fact(
+            "Never found",
+            f"{len(lost)} classes",
+            f"{len(lost)} of {len(present)} classes are never found, “{name}” ({support} images) among them.",
+        )
     return Fact(
         "Weakest class",
         name,
         f"The weakest class is “{name}”: F1 {float(score.f1[worst]):.2f} "
-        f"(precision {precision:.2f}, recall {recall:.2f}, {support} images){others}.",
+        f"(precision {precision:.2f}, recall {recall:.2f}, {support} images).",
     )
 
 
 def _confused(found: "Audit") -> Fact:
-    pairs = strongest_confusions(found.confusion, 1)
-    if not pairs:
+    wrong = int((~found.predictions.correct).sum())
+    if not wrong:
         return Fact("Most confused", "nothing", "No image is taken for another class.")
-    true, taken, count = pairs[0]
+    true, taken, count = strongest_confusions(found.confusion, 1)[0]
+    if count == 1 and wrong > 1:
+        return Fact("Most confused", "no pair twice", f"No pair of classes is confused twice; {wrong} are once.")
     times = "once" if count == 1 else f"{count} times"
     return Fact(
         "Most confused",

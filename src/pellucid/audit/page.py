@@ -28,14 +28,15 @@ METHOD_NAMES = {"grad_cam": "Grad-CAM", "saliency": "Saliency"}
 def audit_page(found: "Audit", facts: Sequence[Fact]) -> str:
     """The whole page."""
     record = found.record
-    name = record.model.get("spec") or record.model.get("architecture") or "model"
+    name = str(record.model.get("spec") or record.model.get("architecture") or "model")
     split = f", split {record.data['split']}" if record.data.get("split") else ""
-    subtitle = f"{len(found.predictions):,} images of {record.data['path']}{split}; {record.made} on {record.device}"
+    made = record.made.replace("T", " ").removesuffix("+00:00")
+    subtitle = f"{len(found.predictions):,} images of {record.data['path']}{split}, asked of {name} on {made} UTC"
     sections = [_accuracy(found), _classes(found), _confusions(found), _calibration(found), _mistakes(found)]
     sections += [_unsure(found), _sample(found)]
     if found.errors:
         sections.append(_left_out(found))
-    return report.page(f"Audit of {name}", subtitle, facts, sections, record)
+    return report.page(f"Audit of {name.rstrip('/').rpartition('/')[2]}", subtitle, facts, sections, record)
 
 
 def _accuracy(found: "Audit") -> Section:

@@ -23,7 +23,7 @@ def gather(paths: Sequence[str | Path]) -> ImageSet:
     items: list[Item] = []
     sources: list[Source] = []
     errors: list[Unreadable] = []
-    for place in [place for path in paths for place in _expanded(str(path))]:
+    for place in dict.fromkeys(place for path in paths for place in _expanded(str(path))):
         if place.is_dir() or place.suffix.lower() == ".zip":
             source = Folder(place) if place.is_dir() else Zip(place)
             names = [name for name in source.listing.files if is_picture(name)]
@@ -41,12 +41,15 @@ def gather(paths: Sequence[str | Path]) -> ImageSet:
 def _expanded(path: str) -> list[Path]:
     """A path, or what a pattern matches."""
     place = Path(path)
-    if place.exists():
-        return [place]
-    if has_magic(path):
-        found = sorted(glob(path, recursive=True))
-        if not found:
-            raise ValueError(f"{path}: matches no file")
+    try:
+        if place.exists():
+            return [place]
+        found = sorted(glob(path, recursive=True)) if has_magic(path) else None  # noqa: PTH207  also absolute patterns
+    except OSError as error:
+        raise ValueError(f"{path[:80]}: {error.strerror}") from error
+    if found == []:
+        raise ValueError(f"{path}: matches no file")
+    if found:
         return [Path(name) for name in found]
     beside = [p.name for p in place.parent.iterdir()] if place.parent.is_dir() else []
     raise ValueError(f"{path}: no such file or folder{near(place.name, beside)}")

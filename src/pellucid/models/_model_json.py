@@ -114,10 +114,15 @@ def build(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
 
 @torch.no_grad()
 def fingerprint(model: Model) -> list[float]:
-    """The first eight logits of a fixed image: a ramp from 0 to 1 over all channels, rows and columns."""
+    """The first eight logits, in eval mode, of a fixed image: a ramp from 0 to 1 over channels, rows and columns."""
     count = model.geometry.channels * model.geometry.size[0] * model.geometry.size[1]
     ramp: Tensor = torch.linspace(0, 1, count, device=model.mean.device)
-    logits: Tensor = model(ramp.view(1, model.geometry.channels, *model.geometry.size))
+    modes = {module: module.training for module in model.modules()}
+    try:
+        logits: Tensor = model.eval()(ramp.view(1, model.geometry.channels, *model.geometry.size))
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
     return [float(value) for value in logits[0, :8]]
 
 

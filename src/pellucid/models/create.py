@@ -22,7 +22,9 @@ def create(name: str, *, classes: Sequence[str], **arguments: Any) -> Model:
         ValueError: unknown architecture or argument, or a value out of range.
     """
     check_choice("zoo architecture", name, names())
-    fed = sys.modules[f"pellucid.models.zoo.{name}"].INPUT
+    fed = dict(sys.modules[f"pellucid.models.zoo.{name}"].INPUT)
     arguments = {"classes": len(classes), "channels": len(fed["mean"]), **arguments}
     network = build(name, **arguments)
+    if arguments["channels"] != len(fed["mean"]):
+        fed |= {key: fed[key][:1] * arguments["channels"] for key in ("mean", "std")}
     return Model(network, classes=classes, source={"architecture": name}, build=(name, arguments), **fed)

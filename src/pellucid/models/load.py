@@ -36,7 +36,7 @@ def load(spec: str | os.PathLike[str], *, weights: str | Path | None = None) -> 
     """
     text = os.fspath(spec)
     kind, _, rest = text.partition(":")
-    if Path(text).is_dir():
+    if text and Path(text).is_dir():
         if not is_model_folder(Path(text)):
             raise ValueError(f"{text}: is not a model (the folder has no model.json)")
         model = load_folder(Path(text))
@@ -72,8 +72,6 @@ def _zoo(text: str, *, trained: bool) -> Model:
     arguments: dict[str, Any] = {"channels": len(fed["mean"]), "classes": 1000 if len(fed["mean"]) == 3 else 10}
     arguments.update(_argument(pair) for pair in pairs)
     network = build(name, **arguments)
-    if "size" in arguments:
-        fed |= {"size": arguments["size"], "resize": None}
     count = arguments["classes"]
     return Model(
         network,

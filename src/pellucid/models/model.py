@@ -80,7 +80,8 @@ def _check(
         raise ValueError(f"network must be an nn.Module, got {type(network).__name__}")
     if not len(mean) == len(std) > 0:
         raise ValueError(f"mean and std must have one number a channel, got {len(mean)} and {len(std)}")
-    if not all(torch.isfinite(torch.tensor([*mean, *std], dtype=torch.float64))) or min(std) <= 0:
+    kept = torch.tensor([[*mean], [*std]], dtype=torch.float32)  # as the buffers will hold them
+    if not torch.isfinite(kept).all() or kept[1].min() <= 0:
         raise ValueError(f"mean must be finite and std positive, got mean {tuple(mean)}, std {tuple(std)}")
     if isinstance(classes, str) or len(classes) == 0:
         raise ValueError(f"classes must be a list of at least one name, got {classes!r}")

@@ -6,7 +6,6 @@ from typing import Any
 from torch import nn
 
 from pellucid.checks import check_choice, check_range, near
-from pellucid.geometry import sides
 
 
 def names() -> list[str]:
@@ -16,15 +15,12 @@ def names() -> list[str]:
     return sorted(name for name in zoo.__all__ if name != "build")
 
 
-def build(
-    name: str, /, *, classes: int, size: int | tuple[int, int] | None = None, channels: int = 3, **arguments: Any
-) -> nn.Module:
+def build(name: str, /, *, classes: int, channels: int = 3, **arguments: Any) -> nn.Module:
     """A freshly initialised network of the zoo.
 
     Args:
         name: one of the zoo's architectures.
         classes: number of outputs, 1 to 1,000,000.
-        size: (H, W) or one side of its images; only some architectures depend on it.
         channels: of its images, 1 to 1024.
         arguments: further arguments of the architecture, such as width.
 
@@ -45,8 +41,6 @@ def build(
         _check_number(key, value, whole=accepted[key].annotation is int)
     check_range("classes", classes, 1, 1_000_000)
     check_range("channels", channels, 1, 1024)
-    if size is not None and "size" in accepted:
-        given["size"] = _checked_sides(size)
     network: nn.Module = architecture(**given)
     return network
 
@@ -54,9 +48,3 @@ def build(
 def _check_number(name: str, value: Any, *, whole: bool) -> None:
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         raise ValueError(f"{name} must be a {'whole ' if whole else ''}number, got {value!r}")
-
-
-def _checked_sides(size: Any) -> tuple[int, int]:
-    for side in size if isinstance(size, list | tuple) else [size]:
-        _check_number("size", side, whole=True)
-    return sides(size)

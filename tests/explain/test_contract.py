@@ -1,0 +1,170 @@
+"""What every explanation promises, asked of each method on the face."""
+
+import gc
+import pkgutil
+from typing import Any
+
+import pytest
+import torch
+from nets import Functional
+from torch import Tensor, nn
+
+from pellucid import explain
+from pellucid.methods import Method, methods, options
+
+each = pytest.mark.parametrize("method", methods(explain).values(), ids=list(methods(explain)))
+IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+TARGETS = torch.tensor([4, 1, 0])
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    return Functional()
+
+
+def test_the_face_is_the_folder() -> None:
+    assert sorted(explain.__all__) == sorted(m.name for m in pkgutil.iter_modules(explain.__path__) if m.name[0] != "_")
+    assert list(explain.__all__) == sorted(explain.__all__)
+
+
+@each
+def test_shape_dtype_and_device_are_those_of_the_images(method: Method, model: nn.Module) -> None:
+    heat = method(model, IMAGES, TARGETS)
+    assert heat.shape == (3, 16, 16)
+    assert (heat.dtype, heat.device, heat.requires_grad) == (IMAGES.dtype, IMAGES.device, False)
+    assert heat.isfinite().all()
+    assert heat.abs().amax(dim=(1, 2)).max() > 0, "there is some evidence"
+
+
+@each
+def test_float64_is_kept(method: Method, model: nn.Module) -> None:
+    assert method(model.double(), IMAGES.double(), TARGETS).dtype == torch.float64
+
+
+@each
+def test_an_image_is_explained_alone(method: Method, model: nn.Module) -> None:
+    torch.testing.assert_close(
+        method(model, IMAGES, TARGETS)[1:2], method(model, IMAGES[1:2], TARGETS[1:2]), rtol=1e-5, atol=1e-6
+    )
+
+
+@each
+def test_the_target_matters(method: Method, model: nn.Module) -> None:
+    other = method(model, IMAGES, (TARGETS + 1) % 5)
+    assert not torch.allclose(method(model, IMAGES, TARGETS), other)
+
+
+@each
+def test_a_callable_target_equals_the_class_it_reads(method: Method, model: nn.Module) -> None:
+    told = {"record": "logit"} if method is explain.occlusion else {}
+    heat = method(model, IMAGES, torch.full((3,), 2), **told)
+    torch.testing.assert_close(heat, method(model, IMAGES, lambda outputs: outputs[:, 2], **told))
+
+
+@each
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_gradients_may_be_off_around_it(method: Method, mode: Any, model: nn.Module) -> None:
+    expected = method(model, IMAGES, TARGETS)
+    with mode():
+        torch.testing.assert_close(method(model, IMAGES.clone(), TARGETS.clone()), expected)
+
+
+@each
+def test_a_frozen_model_gives_the_same(method: Method, model: nn.Module) -> None:
+    expected = method(model, IMAGES, TARGETS)
+    torch.testing.assert_close(method(model.requires_grad_(False), IMAGES, TARGETS), expected)
+
+
+@each
+def test_the_model_is_left_as_it_was(method: Method, model: nn.Module) -> None:
+    model.first.weight.requires_grad_(False)  # type: ignore[union-attr]
+    before = state(model)
+    noise = torch.random.get_rng_state()
+    images = IMAGES.clone()
+    method(model, images, TARGETS)
+    assert state(model) == before
+    assert torch.equal(images, IMAGES)
+    assert not images.requires_grad
+    assert torch.equal(noise, torch.random.get_rng_state())
+
+
+@each
+def test_the_model_is_left_as_it_was_after_an_error(method: Method, model: nn.Module) -> None:
+    def broken(_outputs: Tensor) -> Tensor:
+        raise RuntimeError("on purpose")
+
+    before = state(model)
+    with pytest.raises(RuntimeError, match="on purpose"):
+        method(model, IMAGES, broken)
+    assert state(model) == before
+    assert torch.is_grad_enabled()
+
+
+def state(model: nn.Module) -> list[Any]:
+    """Everything a method might forget to put back."""
+    told: list[Any] = [(p.requires_grad, p.grad is None, p._version) for p in model.parameters()]
+    for module in model.modules():
+        hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
+        told.append((module.training, [len(h) for h in hooks]))
+    return told
+
+
+@each
+def test_two_hundred_calls_leave_no_tensor_behind(method: Method, model: nn.Module) -> None:
+    images, targets = IMAGES[:1, :, :8, :8], TARGETS[:1]
+    method(model, images, targets)
+    before = tensors()
+    for _ in range(200):
+        method(model, images, targets)
+    assert tensors() == before
+
+
+def tensors() -> int:
+    gc.collect()
+    return sum(issubclass(type(thing), Tensor) for thing in gc.get_objects())
+
+
+@each
+def test_every_option_is_told_in_one_line_and_keyword_only(method: Method) -> None:
+    for option in options(method):
+        assert option.told.endswith((".", ")")) or len(option.told) > 20
+        assert len(option.told) < 120
+
+
+BAD_IMAGES = [
+    (torch.zeros(3, 16, 16), r"images must have shape \(N, C, H, W\), got \(3, 16, 16\)"),
+    (torch.zeros(0, 3, 16, 16), r"images must not be empty, got shape \(0, 3, 16, 16\)"),
+    (torch.full((3, 3, 16, 16), 2.0), r"images must be in \[0, 1\], got 2 to 2: normalised twice, or still 0 to 255\?"),
+    (torch.full((3, 3, 16, 16), torch.nan), "images must be finite, got NaN"),
+    (torch.zeros(3, 3, 16, 16, dtype=torch.uint8), r"images must be a float tensor in \[0, 1\], got torch.uint8; divide"),
+]
+
+
+@each
+@pytest.mark.parametrize(("images", "message"), BAD_IMAGES, ids=["rank", "empty", "range", "nan", "bytes"])
+def test_bad_images_are_refused(method: Method, images: Tensor, message: str, model: nn.Module) -> None:
+    with pytest.raises(ValueError, match=message):
+        method(model, images, TARGETS[: max(1, len(images))])
+
+
+BAD_TARGETS = [
+    (torch.tensor([5, 0, 0]), r"target 5 is no class: not in 0\.\.4"),
+    (torch.tensor([-1, 0, 0]), r"target -1 is no class: not in 0\.\.4"),
+    (torch.tensor([0, 1]), r"targets must have shape \(3,\), one for each image, got \(2,\)"),
+    (torch.tensor([0.0, 1.0, 2.0]), "targets must be an int64 tensor"),
+    (lambda outputs: outputs, r"a callable target must return one number for each image \(N,\), got \(3, 5\)"),
+]
+
+
+@each
+@pytest.mark.parametrize(("targets", "message"), BAD_TARGETS, ids=["high", "low", "length", "dtype", "callable"])
+def test_bad_targets_are_refused(method: Method, targets: Any, message: str, model: nn.Module) -> None:
+    with pytest.raises(ValueError, match=message.replace("(3, 5)", r"(\d+, 5)") if "callable" in message else message):
+        method(model, IMAGES, targets)
+
+
+@each
+def test_a_training_model_is_refused(method: Method, model: nn.Module) -> None:
+    model.get_submodule("norm").train()
+    with pytest.raises(ValueError, match="model must be in eval mode, but norm is training: call model.eval\\(\\) first"):
+        method(model, IMAGES, TARGETS)
