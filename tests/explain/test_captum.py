@@ -13,7 +13,7 @@ from copy import deepcopy as copy_of
 import pytest
 import torch
 import torchvision
-from nets import Functional
+from .nets import Functional
 from torch import Tensor, nn
 
 captum = pytest.importorskip("captum.attr", reason="the extra bench is not installed")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from nets import Functional
+from .nets import Functional
 from torch import Tensor, nn
 
 from pellucid import explain
@@ -136,7 +136,7 @@ BAD_IMAGES = [
     (torch.zeros(0, 3, 16, 16), r"images must not be empty, got shape \(0, 3, 16, 16\)"),
     (torch.full((3, 3, 16, 16), 2.0), r"images must be in \[0, 1\], got 2 to 2: normalised twice, or still 0 to 255\?"),
     (torch.full((3, 3, 16, 16), torch.nan), "images must be finite, got NaN"),
-    (torch.zeros(3, 3, 16, 16, dtype=torch.uint8), r"images must be a float tensor in \[0, 1\], got torch.uint8; divide"),
+    (torch.zeros(3, 3, 16, 16).byte(), r"images must be a float tensor in \[0, 1\], got torch.uint8; divide"),
 ]
 
 
@@ -166,5 +166,5 @@ def test_bad_targets_are_refused(method: Method, targets: Any, message: str, mod
 @each
 def test_a_training_model_is_refused(method: Method, model: nn.Module) -> None:
     model.get_submodule("norm").train()
-    with pytest.raises(ValueError, match="model must be in eval mode, but norm is training: call model.eval\\(\\) first"):
+    with pytest.raises(ValueError, match=r"model must be in eval mode, but norm is training: call model\.eval\(\)"):
         method(model, IMAGES, TARGETS)

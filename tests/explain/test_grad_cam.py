@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from nets import Functional, GapNet
+from .nets import Functional, GapNet
 from torch import nn
 
 from pellucid.explain import grad_cam
@@ -60,8 +60,8 @@ def test_a_layer_before_an_in_place_relu_is_seen_as_it_was() -> None:
 def test_zero_activation_gives_a_zero_map() -> None:
     model = GapNet()
     with torch.no_grad():
-        model.features[2].weight.zero_()  # type: ignore[operator, union-attr]
-        model.features[2].bias.zero_()  # type: ignore[operator, union-attr]
+        model.features[2].weight.zero_()  # type: ignore[operator]
+        model.features[2].bias.zero_()  # type: ignore[operator]
     assert grad_cam(model, IMAGES, TARGETS).abs().max() == 0
 
 

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from nets import Linear
+from .nets import Linear
 from torch import Tensor, nn
 
 from pellucid.explain import guided_backprop, saliency
@@ -21,7 +21,8 @@ class ByHand(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.activation(images.flatten(1) @ self.w.T) @ self.v.T
+        active: Tensor = self.activation(images.flatten(1) @ self.w.T)
+        return active @ self.v.T
 
 
 def test_equals_the_rule_written_out() -> None:

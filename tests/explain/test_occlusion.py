@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 import torch
-from nets import Functional, Linear
+from .nets import Functional, Linear
 
 from pellucid.explain import occlusion
 from pellucid.models import Model
@@ -31,7 +31,7 @@ def test_equals_a_plain_loop(record: str) -> None:
     heat = occlusion(model, IMAGES, TARGETS, window=3, stride=2, fill=0.2, record=record)
 
     def watched(images: torch.Tensor) -> torch.Tensor:
-        logits = model(images)
+        logits: torch.Tensor = model(images)
         return (logits.softmax(dim=1) if record == "prob" else logits)[range(2), TARGETS]
 
     total, count = torch.zeros(2, 8, 8, dtype=torch.float64), torch.zeros(8, 8, dtype=torch.float64)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from nets import Functional, GapNet, Linear
+from .nets import Functional, GapNet, Linear
 
 from pellucid.explain import saliency
 from pellucid.models import Model
@@ -33,7 +33,7 @@ def test_equals_central_differences(objective: str) -> None:
     model = GapNet()
 
     def value(images: torch.Tensor) -> torch.Tensor:
-        logits = model(images)
+        logits: torch.Tensor = model(images)
         logprob = logits.log_softmax(dim=1)[range(2), TARGETS]
         told = {"score": logits[range(2), TARGETS], "logprob": logprob, "prob": logprob.exp(), "loss": -logprob}
         return told[objective]

@@ -149,7 +149,10 @@ def test_the_batch_count_of_a_norm_may_be_missing() -> None:
         ({**STATE, "1.num_batches_tracked": torch.tensor(1.0)}, "must be torch.int64, got torch.float32"),
         ({**STATE, "0.bias": torch.tensor([1, torch.nan])}, "w: 0.bias holds NaN or infinite values"),
         ({**STATE, "0.bias": torch.tensor([1, -torch.inf])}, "w: 0.bias holds NaN or infinite values"),
-        ({**STATE, "0.bias": torch.tensor([1, 1e300]).double()}, "0.bias holds .*too large for torch.float32"),
+        (
+            {**STATE, "0.bias": torch.tensor([1, 1e300], dtype=torch.float64)},
+            "0.bias holds .*too large for torch.float32",
+        ),
         ({**STATE, "0.bias": torch.ones(2).to_sparse()}, "0.bias must be a plain dense tensor, got .*sparse"),
         ({**STATE, "0.bias": torch.ones(2, device="meta")}, "0.bias must be a plain dense tensor"),
     ],

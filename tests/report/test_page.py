@@ -32,7 +32,10 @@ class Parsed(HTMLParser):
         self.text += data
 
 
-def page(body: Markup = Markup("")) -> str:
+NOTHING = Markup("")
+
+
+def page(body: Markup = NOTHING) -> str:
     made = record("audit", options={"x": EVIL}, model={"spec": EVIL})
     return report.page(EVIL, EVIL, [Fact(EVIL, EVIL, EVIL)], [Section("a", EVIL, EVIL, body)], made)
 

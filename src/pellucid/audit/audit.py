@@ -160,7 +160,7 @@ def audit(
     rows = predict_set(model, images, own, top=TOP, batch_size=batch_size, workers=workers)
     hits = in_top_k(rows.ranked, rows.targets)
     matrix = confusion(rows.targets, rows.predicted, len(model.classes))
-    unlabelled = tuple(Unreadable(i.file, "has no label") for i, target in zip(images.items, own, strict=True) if target < 0)
+    nameless = [item.file for item, target in zip(images.items, own, strict=True) if target < 0]
     return Audit(
         classes=model.classes,
         predictions=rows,
@@ -169,7 +169,7 @@ def audit(
         confusion=matrix,
         per_class=per_class(matrix),
         bins=reliability(rows.confidence, rows.correct, bins=bins),
-        errors=(*images.errors, *unlabelled, *rows.errors),
+        errors=(*images.errors, *(Unreadable(file, "has no label") for file in nameless), *rows.errors),
         shown=explain_rows(model, images, rows, names, shown, seed),
         record=record(
             "audit",

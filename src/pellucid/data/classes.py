@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pellucid.checks import near
+from pellucid.class_names import ClassTable
 
 from .image_set import ClassLabel, ImageSet
 
@@ -38,14 +39,14 @@ def match_classes(
         ValueError: a class does not match, names the first ten.
     """
     used = sorted({item.target for item in images.items if item.target is not None})
-    table = _Table(classes, class_ids)
+    table = ClassTable(classes, class_ids)
     numbers_agree = _numbers_agree([images.labels[target] for target in used], table)
     found = torch.full((len(images.labels),), -1, dtype=torch.int64)
     missing = []
     for target in used:
         label = images.labels[target]
         index = _mapped(label, class_map, table) if class_map else None
-        index = table.find(label, by_number=numbers_agree) if index is None else index
+        index = _found(label, table, by_number=numbers_agree) if index is None else index
         if index is None:
             missing.append(label)
         else:
@@ -86,35 +87,17 @@ def read_class_map(path: str | Path) -> dict[str, str | int]:
     return {key.strip(): value.strip() for key, value in rows}
 
 
-class _Table:
-    """The model's classes, to be found by key, name or number."""
-
-    def __init__(self, classes: Sequence[str], class_ids: Sequence[str]) -> None:
-        self.count = len(classes)
-        self.ids = {key: index for index, key in enumerate(class_ids)}
-        self.names: dict[str, set[int]] = {}
-        for index, name in enumerate(classes):
-            for word in {_plain(name), *map(_plain, name.split(","))}:
-                self.names.setdefault(word, set()).add(index)
-
-    def by_name(self, name: str) -> int | None:
-        """The one class of that name; None when there is none or more than one."""
-        indices = self.names.get(_plain(name), set())
-        return next(iter(indices)) if len(indices) == 1 else None
-
-    def find(self, label: ClassLabel, *, by_number: bool) -> int | None:
-        """A label's class by the first way that leads to one."""
-        if label.id and label.id in self.ids:
-            return self.ids[label.id]
-        named = self.by_name(label.name) if label.name else None
-        if named is not None:
-            return named
-        if by_number and label.index is not None and label.index < self.count:
-            return label.index
-        return None
+def _found(label: ClassLabel, table: ClassTable, *, by_number: bool) -> int | None:
+    """A label's class by the first way that leads to one: key, name, number."""
+    if label.id and label.id in table.ids:
+        return table.ids[label.id]
+    named = table.by_name(label.name) if label.name else None
+    if named is None and by_number and label.index is not None and label.index < len(table.classes):
+        return label.index
+    return named
 
 
-def _numbers_agree(labels: list[ClassLabel], table: _Table) -> bool:
+def _numbers_agree(labels: list[ClassLabel], table: ClassTable) -> bool:
     """Whether the set's own numbers are the model's: no names beside them, or names that mostly say the same."""
     if all(not label.name or label.name == str(label.index) for label in labels):
         return True
@@ -123,19 +106,13 @@ def _numbers_agree(labels: list[ClassLabel], table: _Table) -> bool:
     return len(same) * 2 >= len(labels) and sum(same) * 2 >= len(same)
 
 
-def _mapped(label: ClassLabel, class_map: Mapping[str, str | int], table: _Table) -> int | None:
+def _mapped(label: ClassLabel, class_map: Mapping[str, str | int], table: ClassTable) -> int | None:
     keys = (label.name, label.id, "" if label.index is None else str(label.index))
     wanted = next((class_map[key] for key in keys if key and key in class_map), None)
     if wanted is None:
         return None
     word = str(wanted)
-    index = table.ids.get(word, table.by_name(word))
-    if index is None and word.isdecimal() and int(word) < table.count:
-        index = int(word)
+    index = table.find(word)
     if index is None:
         raise ValueError(f"class map: {word!r} (for {label}) is not a class of the model{near(word, table.names)}")
     return index
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.replace("_", " ").replace("-", " ").casefold().split())

@@ -89,7 +89,8 @@ def _inside(boxes: Tensor, height: int, width: int) -> Tensor:
     top, left, bottom, right = boxes.T[..., None]  # (p, 1) each
     tall = (rows >= top) & (rows < bottom)  # (p, H)
     wide = (columns >= left) & (columns < right)  # (p, W)
-    return tall[:, :, None] & wide[:, None, :]
+    inside: Tensor = tall[:, :, None] & wide[:, None, :]
+    return inside
 
 
 def _spread(values: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:

@@ -40,7 +40,7 @@ def page(title: str, subtitle: str, facts: Sequence[Fact], sections: Sequence[Se
         sections: in order; each gets an entry in the contents.
         record: how it was made; printed at the end.
     """
-    return _template().render(
+    made: str = _template().render(
         title=title,
         subtitle=subtitle,
         facts=facts,
@@ -48,10 +48,11 @@ def page(title: str, subtitle: str, facts: Sequence[Fact], sections: Sequence[Se
         record=json.dumps(record.json(), indent=1, ensure_ascii=False),
         style=Markup(files("pellucid.report").joinpath("page.css").read_text(encoding="utf-8")),
     )
+    return made
 
 
 @cache
-def _template():  # type: ignore[no-untyped-def]  # noqa: ANN202  jinja2 is imported only when a page is made
+def _template():  # type: ignore[no-untyped-def]  # jinja2 is imported only when a page is made
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

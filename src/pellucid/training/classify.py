@@ -64,7 +64,7 @@ def classify(
 
     def shuffled(_epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         order = torch.randperm(len(pixels), generator=generator)
-        for chosen in order.split(batch_size)[:count]:
+        for chosen in torch.split(order, batch_size)[:count]:
             yield pixels[chosen].float() / 255, targets[chosen]
 
     yield from fit(step, shuffled, optimizer, epochs=epochs, schedule=schedule)
