@@ -9,12 +9,15 @@ Prints, for each repeat in turn (A B C, A B C, ...) and as the median of ratios:
 """
 
 import argparse
+import os
 import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command line does, before torch is imported
 
 import torch
 
@@ -28,7 +31,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("images")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--batch-size", type=int, default=16)
     args = parser.parse_args()
     model, images = models.load(args.model), data.open_images(args.images)
     pixels = torch.cat([batch.pixels for batch in data.batches(images, model.geometry)])

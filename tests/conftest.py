@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command line does, before torch is imported
 import torch
 
 

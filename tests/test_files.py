@@ -10,7 +10,11 @@ from pellucid.files import check_new_folder, new_folder, write_json
 def make(path: Path, text: str = "new", *, force: bool = False) -> None:
     with new_folder(path, force=force) as place:
         assert not path.exists() or path.is_dir()
-        (place / "record.json").write_text(text)
+        write_json(place / "record.json", {"command": text, "versions": {"pellucid": "1"}})
+
+
+def told(folder: Path) -> str:
+    return str(json.loads((folder / "record.json").read_text())["command"])
 
 
 def names(folder: Path) -> list[str]:
@@ -19,7 +23,7 @@ def names(folder: Path) -> list[str]:
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
     make(tmp_path / "a" / "b")
-    assert (tmp_path / "a" / "b" / "record.json").read_text() == "new"
+    assert told(tmp_path / "a" / "b") == "new"
     assert names(tmp_path / "a") == ["b"]
 
 
@@ -45,23 +49,26 @@ def test_a_failed_replacement_keeps_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="disk on fire"):
         fail()
     assert names(tmp_path) == ["out"]
-    assert (tmp_path / "out" / "record.json").read_text() == "old"
+    assert told(tmp_path / "out") == "old"
 
 
-def test_a_rename_that_fails_puts_the_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("reason", [OSError("no"), KeyboardInterrupt("no")])
+def test_a_rename_that_fails_puts_the_old_folder_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: BaseException
+) -> None:
     make(tmp_path / "out", "old")
     rename = Path.rename
 
     def refuse(self: Path, target: Path) -> Path:
         if self.suffix == ".part":
-            raise OSError("no")
+            raise reason
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(OSError, match="no"):
+    with pytest.raises(type(reason), match="no"):
         make(tmp_path / "out", force=True)
     assert names(tmp_path) == ["out"]
-    assert (tmp_path / "out" / "record.json").read_text() == "old"
+    assert told(tmp_path / "out") == "old"
 
 
 def test_force_replaces_a_folder_of_ours(tmp_path: Path) -> None:
@@ -70,7 +77,7 @@ def test_force_replaces_a_folder_of_ours(tmp_path: Path) -> None:
     make(tmp_path / "out", "new", force=True)
     assert names(tmp_path) == ["out"]
     assert names(tmp_path / "out") == ["record.json"]
-    assert (tmp_path / "out" / "record.json").read_text() == "new"
+    assert told(tmp_path / "out") == "new"
 
 
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
@@ -85,9 +92,27 @@ def test_nothing_foreign_is_replaced(tmp_path: Path) -> None:
     (foreign / "chapter.tex").write_text("x")
     with pytest.raises(ValueError, match="thesis exists already; choose another folder, or replace it with --force"):
         make(foreign)
-    with pytest.raises(ValueError, match=r"was not made by pellucid \(it has no record.json\)"):
+    with pytest.raises(ValueError, match=r"was not made by pellucid \(it has no record.json of it\)"):
         make(foreign, force=True)
     assert names(foreign) == ["chapter.tex"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"versions": {}}', '{"versions": 1}', '{"record": {"command": "audit"}}']
+)
+def test_a_record_of_another_program_is_foreign(tmp_path: Path, text: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "record.json").write_text(text)
+    with pytest.raises(ValueError, match="was not made by pellucid"):
+        make(tmp_path / "out", force=True)
+    assert (tmp_path / "out" / "record.json").read_text() == text
+
+
+def test_a_folder_of_another_command_is_kept(tmp_path: Path) -> None:
+    make(tmp_path / "out", "demo")
+    with pytest.raises(ValueError, match=r"out was not made by pellucid audit \(it has no record.json of it\)"):
+        check_new_folder(tmp_path / "out", force=True, command="audit")
+    check_new_folder(tmp_path / "out", force=True, command="demo")
 
 
 def test_files_and_links_are_not_folders(tmp_path: Path) -> None:
@@ -128,6 +153,8 @@ def test_json_is_readable_utf8_without_nan(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"name": "<é>", "value": [1.5, None]})
     assert json.loads((tmp_path / "a.json").read_bytes()) == {"name": "<é>", "value": [1.5, None]}
     assert "é".encode() in (tmp_path / "a.json").read_bytes()
+    write_json(tmp_path / "c.json", os.fsdecode(b"caf\xe9"))
+    assert os.fsencode(json.loads((tmp_path / "c.json").read_bytes())) == b"caf\xe9"
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "b.json", float("nan"))
 

@@ -10,19 +10,22 @@ from typing import Any
 
 
 @contextmanager
-def new_folder(path: str | Path, *, force: bool = False, mark: str = "record.json") -> Iterator[Path]:
+def new_folder(
+    path: str | Path, *, force: bool = False, mark: str = "record.json", command: str | None = None
+) -> Iterator[Path]:
     """A temporary neighbour of path to write into; it takes path's place when the block ends well.
 
     Args:
         path: the folder to make; its parents are made too.
         force: replace a folder that pellucid made before.
-        mark: a file that shows that a folder was made by pellucid; it must be written in the block.
+        mark: a file with a record of pellucid; it must be written in the block.
+        command: only a folder made by this command is replaced; None: by any.
 
     Raises:
         ValueError: path is a file, or exists and may not be replaced.
     """
     target = Path(path)
-    check_new_folder(target, force=force, mark=mark)
+    check_new_folder(target, force=force, mark=mark, command=command)
     temporary = target.parent / f".{target.name}.{os.urandom(4).hex()}.part"
     try:
         temporary.mkdir(parents=True)
@@ -36,7 +39,9 @@ def new_folder(path: str | Path, *, force: bool = False, mark: str = "record.jso
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def check_new_folder(path: str | Path, *, force: bool = False, mark: str = "record.json") -> None:
+def check_new_folder(
+    path: str | Path, *, force: bool = False, mark: str = "record.json", command: str | None = None
+) -> None:
     """Refuse a path that new_folder could not make; asked before long work starts."""
     target = Path(path)
     if target.name in {"", ".", ".."}:
@@ -49,26 +54,37 @@ def check_new_folder(path: str | Path, *, force: bool = False, mark: str = "reco
     if target.is_dir() and any(target.iterdir()):
         if not force:
             raise ValueError(f"{target} exists already; choose another folder, or replace it with --force")
-        if not (target / mark).is_file():
-            raise ValueError(f"{target} was not made by pellucid (it has no {mark}); --force does not replace it")
+        if not _is_ours(target / mark, command):
+            maker = f"pellucid {command}" if command else "pellucid"
+            raise ValueError(f"{target} was not made by {maker} (it has no {mark} of it); --force does not replace it")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write value as readable JSON (UTF-8, no NaN), flushed to disk."""
-    with path.open("w", encoding="utf-8") as file:
+    """Write value as readable JSON (UTF-8, no NaN), flushed to disk; names that are no UTF-8 keep their bytes."""
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
         json.dump(value, file, indent=1, ensure_ascii=False, allow_nan=False)
         file.write("\n")
+
+
+def _is_ours(mark: Path, command: str | None) -> bool:
+    """Whether a file is a record of pellucid, or holds one, of that command."""
+    try:
+        told = json.loads(mark.read_text(encoding="utf-8"))
+        record = told.get("record", told)
+        return "pellucid" in record["versions"] and command in {None, record["command"]}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return False
 
 
 def _take_place(temporary: Path, target: Path) -> None:
     """Move temporary to target; what was there before is removed last."""
     old = temporary.with_suffix(".old")
-    if target.exists():
-        target.rename(old)
     try:
+        if target.exists():
+            target.rename(old)
         temporary.rename(target)
-    except OSError:
-        if old.exists():
+    except BaseException:  # also Ctrl-C: what was there must come back
+        if old.exists() and not target.exists():
             old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)

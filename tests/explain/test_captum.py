@@ -13,8 +13,9 @@ from copy import deepcopy as copy_of
 import pytest
 import torch
 import torchvision
-from .nets import Functional
 from torch import Tensor, nn
+
+from .nets import Functional
 
 captum = pytest.importorskip("captum.attr", reason="the extra bench is not installed")
 from pellucid import explain  # noqa: E402
@@ -85,6 +86,8 @@ def test_grad_cam(name: str, nets: dict[str, nn.Module]) -> None:
 
 @each
 def test_occlusion(name: str, nets: dict[str, nn.Module]) -> None:
-    theirs = captum.Occlusion(nets[name]).attribute(IMAGES, (3, 16, 16), strides=(3, 8, 8), baselines=0.5, target=TARGETS)
+    theirs = captum.Occlusion(nets[name]).attribute(
+        IMAGES, (3, 16, 16), strides=(3, 8, 8), baselines=0.5, target=TARGETS
+    )
     ours = explain.occlusion(nets[name], IMAGES, TARGETS, window=16, stride=8, fill=0.5, record="logit")
     agree(ours, theirs[:, 0])

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from .nets import Functional
 from torch import Tensor, nn
 
 from pellucid import explain
 from pellucid.methods import Method, methods, options
+
+from .nets import Functional
 
 each = pytest.mark.parametrize("method", methods(explain).values(), ids=list(methods(explain)))
 IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))

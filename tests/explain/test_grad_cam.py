@@ -1,10 +1,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from .nets import Functional, GapNet
 from torch import nn
 
 from pellucid.explain import grad_cam
+
+from .nets import Functional, GapNet
 
 IMAGES = torch.rand(2, 3, 9, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 TARGETS = torch.tensor([4, 1])
@@ -36,9 +37,7 @@ def test_signed_map_plus_bias_sums_to_the_logit() -> None:
 
 def test_the_deepest_layer_with_maps_is_taken_by_default() -> None:
     model = GapNet()
-    torch.testing.assert_close(
-        grad_cam(model, IMAGES, TARGETS), grad_cam(model, IMAGES, TARGETS, layer="features.2")
-    )
+    torch.testing.assert_close(grad_cam(model, IMAGES, TARGETS), grad_cam(model, IMAGES, TARGETS, layer="features.2"))
 
 
 def test_scaling_the_score_scales_the_map() -> None:

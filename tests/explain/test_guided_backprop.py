@@ -1,9 +1,10 @@
 import pytest
 import torch
-from .nets import Linear
 from torch import Tensor, nn
 
 from pellucid.explain import guided_backprop, saliency
+
+from .nets import Linear
 
 GENERATOR = torch.Generator().manual_seed(1)
 IMAGES = torch.rand(2, 1, 1, 2, generator=GENERATOR, dtype=torch.float64) + 0.0

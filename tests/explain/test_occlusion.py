@@ -2,10 +2,11 @@ from typing import Any
 
 import pytest
 import torch
-from .nets import Functional, Linear
 
 from pellucid.explain import occlusion
 from pellucid.models import Model
+
+from .nets import Functional, Linear
 
 GENERATOR = torch.Generator().manual_seed(1)
 WEIGHT = torch.randn(5, 3, 8, 8, generator=GENERATOR, dtype=torch.float64)
@@ -64,6 +65,7 @@ def test_the_whole_image_as_window_gives_one_value() -> None:
 
 def test_the_default_is_32_and_8_at_224(monkeypatch: pytest.MonkeyPatch) -> None:
     plans: list[Any] = []
+
     def spy(model: Any, plan: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         plans.append(plan)
         return torch.zeros(plan.count, len(plan.images))

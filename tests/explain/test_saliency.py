@@ -1,9 +1,10 @@
 import pytest
 import torch
-from .nets import Functional, GapNet, Linear
 
 from pellucid.explain import saliency
 from pellucid.models import Model
+
+from .nets import Functional, GapNet, Linear
 
 GENERATOR = torch.Generator().manual_seed(1)
 WEIGHT = torch.randn(5, 3, 8, 8, generator=GENERATOR, dtype=torch.float64)

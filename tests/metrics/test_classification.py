@@ -33,9 +33,9 @@ def test_precision_recall_f1_equal_scikit_learn() -> None:
 @pytest.mark.parametrize("average", ["macro", "weighted"])
 def test_mean_f1_equals_scikit_learn_over_classes_with_images(average: str) -> None:
     score = per_class(confusion(TARGETS, PREDICTED, 6))
-    expected = precision_recall_fscore_support(
-        TARGETS, PREDICTED, labels=range(5), average=average, zero_division=0.0
-    )[2]
+    expected = precision_recall_fscore_support(TARGETS, PREDICTED, labels=range(5), average=average, zero_division=0.0)[
+        2
+    ]
     assert {"macro": score.macro_f1, "weighted": score.weighted_f1}[average] == pytest.approx(expected, abs=1e-12)
 
 

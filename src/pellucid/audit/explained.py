@@ -48,13 +48,18 @@ def choose(predictions: Predictions, count: int, seed: int) -> tuple[list[int], 
     return wrong, unsure, sample
 
 
+def chosen_methods(words: str) -> list[str]:
+    """The names of methods of `explain`, separated by commas; ValueError for an unknown one."""
+    names = list(dict.fromkeys(name.strip() for name in words.split(",") if name.strip()))
+    for name in names:
+        check_choice("method", name, methods(explain))
+    return names
+
+
 def explain_rows(
-    model: Model, images: ImageSet, predictions: Predictions, names: Sequence[str], count: int, seed: int
+    model: Model, images: ImageSet, predictions: Predictions, names: Sequence[str], *, count: int, seed: int
 ) -> Shown:
     """Heat maps of the chosen images: for the predicted class, and for the true one where they differ."""
-    known = methods(explain)
-    for name in names:
-        check_choice("method", name, known)
     wrong, unsure, sample = choose(predictions, count, seed)
     rows = sorted({*wrong, *unsure, *sample})
     layer = next(iter(cam_layers(model)), None)
@@ -65,13 +70,19 @@ def explain_rows(
             some = rows[start : start + AT_ONCE]
             chosen = images.subset([int(predictions.positions[row]) for row in some])
             (batch,) = batches(chosen, model.geometry, batch_size=AT_ONCE, workers=0)
-            for one in _explain(model, batch.images(model.mean.device), predictions, some, names, layer, notes):
-                done[one.row] = one
+            notes |= {error.file: error.reason for error in batch.errors}  # gone since it was predicted
+            there = [some[place] for place in batch.indices.tolist()]
+            if there:
+                pixels = batch.images(model.mean.device)
+                found = _explain(model, pixels, predictions, there, names=names, layer=layer, notes=notes)
+                done |= {one.row: one for one in found}
             told(len(some))
-    return Shown(
-        *(tuple(done[row] for row in group) for group in (wrong, unsure, sample)),
-        tuple(f"{name} is not drawn: {reason}" for name, reason in notes.items()),
-    )
+
+    def drawn(group: Sequence[int]) -> tuple[Explained, ...]:
+        return tuple(done[row] for row in group if row in done)
+
+    told_notes = tuple(f"{name} is not drawn: {reason}" for name, reason in notes.items())
+    return Shown(drawn(wrong), drawn(unsure), drawn(sample), told_notes)
 
 
 def _explain(
@@ -79,6 +90,7 @@ def _explain(
     images: Tensor,
     predictions: Predictions,
     rows: list[int],
+    *,
     names: Sequence[str],
     layer: str | None,
     notes: dict[str, str],

@@ -182,7 +182,9 @@ def _unsure(found: "Audit") -> Section:
 
 def _sample(found: "Audit") -> Section:
     body = _gallery(found, found.shown.sample) if found.shown.sample else report.notice("Nothing to show.")
-    return Section("sample", "A random sample", f"Drawn with seed {found.record.seed}, so that nothing is picked.", body)
+    return Section(
+        "sample", "A random sample", f"Drawn with seed {found.record.seed}, so that nothing is picked.", body
+    )
 
 
 def _left_out(found: "Audit") -> Section:

@@ -4,19 +4,27 @@ Exit codes: 0 fine; 1 a gate or a run failed; 2 wrong input, told in one line; 1
 """
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from types import ModuleType
 
 from pellucid import __version__
 
+from ._shared import plain
+
 VERBS = ("audit", "describe", "explain", "predict", "demo")
+KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter must not cost the result
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if not words or words[0] in {"-h", "--help", "help"}:
         print(_overview())
         return 0
@@ -27,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from pellucid.checks import near
 
         return _told(f"unknown command {words[0]!r}{near(words[0], VERBS)}; see pellucid --help", 2)
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # idle threads sleep, so that decoding gets the cores
     verb = import_module(f"pellucid.cli.{words[0]}")
     try:
         return _run(verb, words)
@@ -48,20 +57,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(verb: ModuleType, words: list[str]) -> int:
     from argparse import ArgumentError
 
-    from jsonargparse import ActionConfigFile, ArgumentParser
+    from jsonargparse import ArgumentParser
 
     text = (verb.__doc__ or "").strip()
     parser = ArgumentParser(prog=f"pellucid {words[0]}", description=text, exit_on_error=False, default_env=False)
-    parser.add_argument("--config", action=ActionConfigFile, help="read options from this YAML file")
+    parser.add_argument("--config", action="config", help="read options from this YAML file")
     try:
         verb.arguments(parser)
         parsed = parser.parse_args(words[1:])
     except ArgumentError as error:
-        return _told(f"{error}; see pellucid {words[0]} --help", 2)
+        return _told(f"{_reason(str(error))}; see pellucid {words[0]} --help", 2)
     except SystemExit as done:  # --help and --print_config print and leave
         return int(done.code or 0)
     result: int = verb.run(parsed)
     return result
+
+
+def _reason(message: str) -> str:
+    """Name, kind and value, where jsonargparse says at length that a value is of another kind."""
+    pattern = r"""Parser key "(\S+\.)?(\w+)":\s+[ED].*?<class '(\w+)'>.*?(?:Got|Given) value: (.*)"""
+    found = re.match(pattern, message, re.DOTALL)
+    if found is None:
+        return message
+    method, name, kind, value = found.groups()
+    return f"{method or ''}{name.replace('_', '-')} must be {KINDS.get(kind, kind)}, got {value}"
 
 
 def _overview() -> str:
@@ -79,5 +98,5 @@ def _overview() -> str:
 
 
 def _told(message: str, code: int) -> int:
-    print(f"pellucid: {' '.join(message.split())}", file=sys.stderr)
+    print(f"pellucid: {plain(' '.join(message.split()))}", file=sys.stderr)
     return code

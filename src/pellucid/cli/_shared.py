@@ -32,7 +32,11 @@ def load_model(args: Namespace) -> "Model":
     name = next(device for device in ("cuda", "mps", "cpu") if there[device]) if args.device == "auto" else args.device
     if not there[name.partition(":")[0]]:
         raise ValueError(f"device {name} is not available here; use --device cpu or auto")
-    return models.load(args.model, weights=args.weights).to(name)
+    model = models.load(args.model, weights=args.weights)
+    try:
+        return model.to(name)
+    except RuntimeError as error:  # no such number, or no room
+        raise ValueError(f"device {name} cannot be used: {str(error).partition(chr(10))[0]}") from error
 
 
 def add_options(parser: "ArgumentParser", method: "Method", *, prefix: str = "", skip: Sequence[str] = ()) -> None:
@@ -95,7 +99,9 @@ def plain(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = (), title: str = "") -> None:
+def print_table(
+    head: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = (), title: str = ""
+) -> None:
     """A table on standard output, as wide as it needs."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -109,5 +115,3 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], right: Se
         table.add_row(*(Text(plain(str(cell))) for cell in row))
     console = Console()
     Console(width=None if console.is_terminal else 200).print(table)
-
-

@@ -27,7 +27,9 @@ def arguments(parser: "ArgumentParser") -> None:
     model_arguments(parser)
     parser.add_argument("images", type=str, help="folder or zip of labelled pictures, or digits (built in)")
     parser.add_argument("-o", "--out", type=str, required=True, help="folder to make")
-    parser.add_argument("--class-map", type=str | None, default=None, help="CSV or JSON: class of the set, of the model")
+    parser.add_argument(
+        "--class-map", type=str | None, default=None, help="CSV or JSON: class of the set, of the model"
+    )
     add_options(parser, open_images)
     add_options(parser, audit, skip=SKIP)
     gate = "exit with 1 when top-1 accuracy, in [0, 1], is lower than this"
@@ -42,7 +44,7 @@ def run(args: Namespace) -> int:
     from pellucid.checks import check_range
     from pellucid.files import check_new_folder
 
-    check_new_folder(args.out, force=args.force)
+    check_new_folder(args.out, force=args.force, command="audit")
     if args.fail_under is not None:
         check_range("fail-under", args.fail_under, 0, 1)
     if args.images == "digits" and not Path("digits").exists():

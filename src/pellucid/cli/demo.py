@@ -33,12 +33,12 @@ def run(args: Namespace) -> int:
     from pellucid.files import check_new_folder, new_folder, write_json
     from pellucid.records import record
 
-    check_new_folder(args.out, force=args.force)
+    check_new_folder(args.out, force=args.force, command="demo")
     torch.manual_seed(args.seed)
     train, test = (data.builtin("digits", split=split, seed=args.seed) for split in ("train", "test"))
     model = models.create("digits_cnn", classes=train.classes)
     options = {"epochs": args.epochs}
-    with new_folder(args.out, force=args.force) as folder, progress():
+    with new_folder(args.out, force=args.force, command="demo") as folder, progress():
         (folder / "run").mkdir()
         with (folder / "run" / "metrics.jsonl").open("w") as log:
             for epoch in training.classify(

@@ -57,31 +57,32 @@ def run(args: Namespace) -> int:
     names = [name.strip() for name in args.method.split(",") if name.strip()]
     for name in names or [""]:
         check_choice("method", name, known)
-    check_new_folder(args.out, force=args.force, mark="manifest.json")
+    check_new_folder(args.out, force=args.force, mark="manifest.json", command="explain")
     pictures = data.gather(args.images)
     model = load_model(args)
-    chosen = {name: given(args[name], known[name], SKIP) if name in args else {} for name in names}
+    chosen = {name: given(getattr(args, name, None), known[name], SKIP) for name in names}
     layer, why = _layer(model, args.layer, [known[name] for name in names])
-    images, errors = [], [{"file": e.file, "reason": e.reason} for e in pictures.errors]
-    with new_folder(args.out, force=args.force, mark="manifest.json") as folder, progress():
+    images: list[dict[str, Any]] = []
+    errors = [{"file": e.file, "reason": e.reason} for e in pictures.errors]
+    with new_folder(args.out, force=args.force, mark="manifest.json", command="explain") as folder, progress():
         with steps("explaining", len(pictures)) as done:
             for batch in data.batches(pictures, model.geometry, batch_size=1):
                 errors += [{"file": e.file, "reason": e.reason} for e in batch.errors]
                 for place, image in zip(batch.indices.tolist(), batch.images(model.mean.device), strict=True):
-                    maps = _maps(model, image[None], args.target, chosen, layer, why)
+                    maps = _maps(model, image[None], args.target, chosen, layer=layer, why=why)
                     images.append(_saved(folder, pictures.items[place].file, image, maps, len(images)))
                 done(1)
         if not images:
             raise ValueError(f"none of the pictures could be read: {errors[0]['file']}: {errors[0]['reason']}")
-        options = {"target": args.target, "layer": args.layer, **chosen}
+        options = {"target": args.target, "layer": layer, **chosen}
         data_ = {"path": pictures.path, "images": len(images)}
         made = record("explain", options=options, model=model.source, seed=args.seed, data=data_)
         write_json(
             folder / "manifest.json", {"format": 1, "images": images, "unreadable": errors, "record": made.json()}
         )
     for error in errors:
-        print(f"pellucid: {plain(error['file'])}: {error['reason']}", file=sys.stderr)
-    print(f"{len(images)} explained: {args.out}")
+        print(f"pellucid: {plain(error['file'])}: {plain(error['reason'])}", file=sys.stderr)
+    print(f"{len(images)} explained: {plain(args.out)}")
     return 1 if errors else 0
 
 
@@ -98,13 +99,13 @@ def _layer(model: "Model", wanted: str | None, chosen: "Sequence[Method]") -> tu
         return wanted, "chosen with --layer"
     suited = cam_layers(model)
     if not suited:
-        raise ValueError("the model has no layer with maps (N, C, h, w)")
+        raise ValueError("the model has no layer with maps (N, C, h, w); choose a --method that needs none")
     others = f"; also suited: {', '.join(suited[1:4])}" if suited[1:] else ""
     return suited[0], f"the deepest layer with maps (N, C, h, w){others}"
 
 
 def _maps(
-    model: "Model", image: "Tensor", target: str, chosen: dict[str, dict[str, Any]], layer: str | None, why: str
+    model: "Model", image: "Tensor", target: str, chosen: dict[str, dict[str, Any]], *, layer: str | None, why: str
 ) -> "list[Map]":
     """Every map of one image: targets first, then methods."""
     import torch
@@ -115,13 +116,12 @@ def _maps(
 
     maps = []
     for index in _targets(model, image, target):
-        for name, given_options in chosen.items():
+        for name, own in chosen.items():
             method = methods(explain)[name]
-            told: dict[str, Any] = {"options": given_options}
-            if any(option.name == "layer" for option in options(method)):
-                told |= {"layer": layer, "why": why}
-                given_options = {**given_options, "layer": layer}
-            heat = method(model, image, torch.tensor([index], device=image.device), **given_options)[0]
+            looks = any(option.name == "layer" for option in options(method))
+            where = {"layer": layer} if looks else {}
+            told: dict[str, Any] = {"options": own, **where, **({"why": why} if looks else {})}
+            heat = method(model, image, torch.tensor([index], device=image.device), **own, **where)[0]
             maps.append(Map(name, index, model.classes[index], heat.cpu(), told))
     return maps
 
@@ -141,7 +141,8 @@ def _targets(model: "Model", image: "Tensor", wanted: str) -> list[int]:
 def _saved(folder: Path, file: str, image: "Tensor", maps: "list[Map]", number: int) -> dict[str, Any]:
     from pellucid import report
 
-    letters = "".join(c if c.isalnum() or c in "-_." else "_" for c in PurePath(file).stem)[:80].lstrip(".") or "image"
-    stem = letters if not (folder / letters).exists() else f"{letters}-{number + 1}"
+    letters = "".join(c if c.isalnum() or c in "-_" else "_" for c in PurePath(file).stem)[:60] or "image"
+    stems = (letters, *(f"{letters}-{place}" for place in range(number + 1, 2 * number + 3)))
+    stem = next(name for name in stems if not (folder / name).exists())  # number pictures have one each
     entry = report.save_maps(folder, stem, image.cpu(), maps, PurePath(file).name)
     return {"file": file, **entry}

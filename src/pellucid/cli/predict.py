@@ -19,7 +19,9 @@ def arguments(parser: "ArgumentParser") -> None:
     """Flags of the verb."""
     model_arguments(parser)
     parser.add_argument("images", type=str, nargs="+", help="picture files, folders, zips or patterns")
-    parser.add_argument("--top", type=int, default=5, help="classes told for each picture")
+    parser.add_argument(
+        "--top", type=int | None, default=None, help="classes told for each picture; 5, or all if fewer"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--batch-size", type=int, default=32, help="pictures a forward pass")
 
@@ -27,28 +29,31 @@ def arguments(parser: "ArgumentParser") -> None:
 def run(args: Namespace) -> int:
     """Print the most probable classes of each picture."""
     from pellucid import data, models
+    from pellucid.checks import check_range
     from pellucid.progress import steps
 
     pictures = data.gather(args.images)
     model = load_model(args)
+    top = min(5, len(model.classes)) if args.top is None else args.top
+    check_range("top", top, 1, len(model.classes))
     found: list[tuple[str, models.Prediction, int]] = []
     errors = list(pictures.errors)
     with progress(), steps("predicting", len(pictures)) as done:
         for batch in data.batches(pictures, model.geometry, batch_size=args.batch_size):
             errors += batch.errors
             if len(batch.indices):
-                answer = models.predict(model, batch.images(model.mean.device), top=args.top)
+                answer = models.predict(model, batch.images(model.mean.device), top=top)
                 names = [pictures.items[place].file for place in batch.indices.tolist()]
                 found += [(name, answer, row) for row, name in enumerate(names)]
             done(len(batch.indices) + len(batch.errors))
     entries = [_entry(name, answer, row, model) for name, answer, row in found]
     if args.json:
         left_out = [{"file": error.file, "reason": error.reason} for error in errors]
-        print(json.dumps({"format": 1, "images": entries, "unreadable": left_out}, indent=1, ensure_ascii=False))
+        print(json.dumps({"format": 1, "images": entries, "unreadable": left_out}, indent=1))
     else:
         _print(entries)
     for error in errors:
-        print(f"pellucid: {plain(error.file)}: {error.reason}", file=sys.stderr)
+        print(f"pellucid: {plain(error.file)}: {plain(error.reason)}", file=sys.stderr)
     return 1 if errors else 0
 
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from pellucid.checks import near
 from pellucid.files import write_json
 
-from . import _timm, _torchvision
 from .model import Model
 from .weights import no_larger_than, put_weights, read_weights, sha256
 from .zoo._build import build as build_zoo
@@ -102,8 +101,12 @@ def build(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
     """A network from a model.json's architecture and arguments, with random weights."""
     kind, _, name = architecture.rpartition(":")
     if kind == "torchvision":
+        from . import _torchvision
+
         return _torchvision.build(name, dict(arguments))
     if kind == "timm":
+        from . import _timm
+
         return _timm.build(name, dict(arguments))
     if kind:
         raise ValueError(f"architecture must be a name of the zoo, torchvision:NAME or timm:NAME, got {architecture!r}")

@@ -27,4 +27,6 @@ def create(name: str, *, classes: Sequence[str], **arguments: Any) -> Model:
     network = build(name, **arguments)
     if arguments["channels"] != len(fed["mean"]):
         fed |= {key: fed[key][:1] * arguments["channels"] for key in ("mean", "std")}
-    return Model(network, classes=classes, source={"architecture": name}, build=(name, arguments), **fed)
+    return Model(
+        network, classes=classes, source={"architecture": name, "weights": "none"}, build=(name, arguments), **fed
+    )

@@ -15,8 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pellucid.checks import check_range
 from pellucid.progress import steps
 
-BUDGET = 512 * 2**20
-"""Bytes of activations at a time, unless the caller says otherwise."""
+CPU_BUDGET, OTHER_BUDGET = 128 * 2**20, 2 * 2**30
+"""Bytes of activations at a time, unless the caller says otherwise: on a CPU what its allocator can reuse (more means
+fresh pages for every layer, which cost more than they bring), on an accelerator what keeps it busy."""
 
 MOST_ROWS = 64
 """Images a pass: more than this makes no network faster on a CPU, and few on a GPU."""
@@ -46,7 +47,7 @@ def evaluate(
     plan: Plan,
     read: Callable[[Tensor, Tensor], Tensor],
     *,
-    budget: int = BUDGET,
+    budget: int | None = None,
     label: str = "evaluating",
 ) -> Tensor:
     """Run the model on every variant of every image and keep what `read` takes from the outputs.
@@ -55,7 +56,7 @@ def evaluate(
         model: any network; in eval mode.
         plan: the variants.
         read: (outputs of R rows, rows (R,) int64: the image each row came from) -> (R, ...), what to keep.
-        budget: bytes of activations at a time; changes the memory, never the result.
+        budget: bytes of activations at a time; changes the memory, never the result. None suits the device.
         label: what the progress display says.
 
     Returns:
@@ -64,6 +65,8 @@ def evaluate(
     Raises:
         torch.OutOfMemoryError: not even one image fits.
     """
+    if budget is None:
+        budget = CPU_BUDGET if plan.images.device.type == "cpu" else OTHER_BUDGET
     check_range("budget", budget, 1)
     images, count = plan.images, len(plan.images)
     numbers = torch.arange(plan.count, device=images.device)

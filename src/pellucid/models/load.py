@@ -13,15 +13,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
-from pellucid.checks import check_choice, near
+from pellucid.checks import check_choice, check_range, near
 
-from . import _timm, _torchvision
 from ._model_json import is_model_folder, load_folder
+from .create import create
 from .model import Model
 from .weights import first_line, put_weights, read_weights, sha256, weights_hash
-from .zoo._build import build, names
+from .zoo._build import names
 
 
 def load(spec: str | os.PathLike[str], *, weights: str | Path | None = None) -> Model:
@@ -41,8 +42,12 @@ def load(spec: str | os.PathLike[str], *, weights: str | Path | None = None) -> 
             raise ValueError(f"{text}: is not a model (the folder has no model.json)")
         model = load_folder(Path(text))
     elif kind == "torchvision" and rest:
+        from . import _torchvision
+
         model = _torchvision.load(rest, random=weights is not None)
     elif kind == "timm" and rest:
+        from . import _timm
+
         model = _timm.load(rest, random=weights is not None)
     elif kind == "zoo" and rest:
         model = _zoo(rest, trained=weights is not None)
@@ -58,6 +63,8 @@ def load(spec: str | os.PathLike[str], *, weights: str | Path | None = None) -> 
         put_weights(model.network, read_weights(weights), str(weights))
         model.source["weights"] = {"file": str(weights), "sha256": sha256(Path(weights))}
     model.source = {"spec": text, **model.source, "hash": weights_hash(model.network)}
+    if model.build is not None:  # our own, torchvision's and timm's nets are known to take it; it is faster on a CPU
+        model.network.to(memory_format=torch.channels_last)
     return model.eval()
 
 
@@ -68,22 +75,19 @@ def _zoo(text: str, *, trained: bool) -> Model:
     check_choice("zoo architecture", name, names())
     if not trained and name == head:
         raise ValueError(f"zoo:{name} has no weights of its own: give --weights FILE, or a folder with model.json")
-    fed = dict(sys.modules[f"pellucid.models.zoo.{name}"].INPUT)
-    arguments: dict[str, Any] = {"channels": len(fed["mean"]), "classes": 1000 if len(fed["mean"]) == 3 else 10}
-    arguments.update(_argument(pair) for pair in pairs)
-    network = build(name, **arguments)
-    count = arguments["classes"]
-    return Model(
-        network,
-        mean=fed["mean"][:1] * arguments["channels"],
-        std=fed["std"][:1] * arguments["channels"],
-        size=fed["size"],
-        resize=fed.get("resize"),
-        classes=_torchvision.imagenet_classes() if count == 1000 else [str(index) for index in range(count)],
-        class_ids=_torchvision.imagenet_ids() if count == 1000 else (),
-        source={"architecture": name, "weights": "none"},
-        build=(name, arguments),
-    )
+    arguments = dict(_argument(pair) for pair in pairs)
+    usual = 1000 if len(sys.modules[f"pellucid.models.zoo.{name}"].INPUT["mean"]) == 3 else 10
+    count = arguments.pop("classes", usual)
+    if not isinstance(count, int):
+        raise ValueError(f"classes must be a whole number, got {count}")
+    check_range("classes", count, 1, 1_000_000)
+    if count != 1000:
+        return create(name, classes=[str(index) for index in range(count)], **arguments)
+    from . import _torchvision
+
+    model = create(name, classes=_torchvision.imagenet_classes(), **arguments)
+    model.class_ids = _torchvision.imagenet_ids()
+    return model
 
 
 def _argument(pair: str) -> tuple[str, Any]:

@@ -7,7 +7,9 @@ from markupsafe import Markup, escape
 from pellucid.checks import check_range
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str, *, numbers: Iterable[int] = ()) -> Markup:
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[object]], caption: str, *, numbers: Iterable[int] = ()
+) -> Markup:
     """A table; the first cell of a row is its heading.
 
     Args:
@@ -54,16 +56,17 @@ def grid(names: Sequence[str], matrix: Sequence[Sequence[int]], caption: str) ->
         rows.append(Markup('<tr><th scope="row">{}</th>{}</tr>').format(name, cells))
     return Markup(
         '<div class="scroll" tabindex="0" role="region" aria-label="{}"><table class="grid"><caption>{}</caption>'
-        '<thead><tr><th scope="col" class="corner">true ↓ predicted →</th>{}</tr></thead><tbody>{}</tbody></table></div>'
+        '<thead><tr><th scope="col" class="corner">true ↓ predicted →</th>{}</tr></thead>'
+        "<tbody>{}</tbody></table></div>"
     ).format(caption, caption, head, Markup("").join(rows))
 
 
 def cards(facts: Sequence[tuple[str, str, str]]) -> Markup:
     """Facts in large type: (what, how much, small print)."""
     inside = Markup("").join(
-        Markup('<div class="card"><dt>{}</dt><dd><strong aria-label="{}">{}</strong><small>{}</small></dd></div>').format(
-            what, f"{what}: {value}", value, small
-        )
+        Markup(
+            '<div class="card"><dt>{}</dt><dd><strong aria-label="{}">{}</strong><small>{}</small></dd></div>'
+        ).format(what, f"{what}: {value}", value, small)
         for what, value, small in facts
     )
     return Markup('<dl class="cards">{}</dl>').format(inside)

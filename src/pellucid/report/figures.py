@@ -51,7 +51,9 @@ def histogram(groups: dict[str, Sequence[float]], label: str, axis: str, *, bins
     return _svg(figure, label, "histogram")
 
 
-def panel(pictures: Sequence[Sequence["np.ndarray"]], titles: Sequence[Sequence[str]], path: Path, title: str = "") -> None:
+def panel(
+    pictures: Sequence[Sequence["np.ndarray"]], titles: Sequence[Sequence[str]], path: Path, title: str = ""
+) -> None:
     """Pictures (H, W, 3), uint8, in rows and columns with a title each, as one PNG."""
     from matplotlib.figure import Figure
 

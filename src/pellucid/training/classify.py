@@ -53,6 +53,7 @@ def classify(
     Yields:
         Epoch, with loss and accuracy on the training images as they were met.
     """
+    check_range("epochs", epochs, 1)
     check_range("batch_size", batch_size, 2)
     if not lr > 0:
         raise ValueError(f"lr must be positive, got {lr}")
