@@ -39,7 +39,7 @@ def main() -> None:
 
     def bare() -> None:
         with torch.inference_mode():
-            for chunk in pixels.split(args.batch_size):
+            for chunk in torch.split(pixels, args.batch_size):
                 model(chunk.float() / 255)
 
     def read_and_predict() -> None:

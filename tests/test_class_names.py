@@ -2,7 +2,9 @@ import pytest
 
 from pellucid.class_names import ClassTable
 
-TABLE = ClassTable(["tench, Tinca tinca", "crane", "great_white-shark", "crane", "7"], ["n01", "n02", "n03", "n04", "n05"])
+TABLE = ClassTable(
+    ["tench, Tinca tinca", "crane", "great_white-shark", "crane", "7"], ["n01", "n02", "n03", "n04", "n05"]
+)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pellucid.report import colour, data_uri, enlarged, overlay, pixels
-from pellucid.report.pictures import scaled, shrunk
+from pellucid.report import colour, data_uri, enlarged, fitted, overlay, pixels
+from pellucid.report.pictures import scaled
 
 
 def test_pixels_round_and_repeat_gray() -> None:
@@ -56,9 +56,17 @@ def test_enlarging_repeats_pixels() -> None:
     assert enlarged(torch.zeros(3, 200, 300), 160).shape == (3, 200, 300)
 
 
-def test_shrinking_keeps_the_shape_of_the_picture() -> None:
-    assert shrunk(torch.rand(3, 100, 400), 200).shape == (3, 50, 200)
-    assert shrunk(torch.rand(3, 100, 150), 200).shape == (3, 100, 150)
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((8, 9), (112, 126)), ((150, 200), (150, 200)), ((448, 896), (112, 224)), ((300, 300), (224, 224))],
+)
+def test_pictures_are_brought_to_a_size_for_the_page(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert tuple(fitted(torch.rand(3, *size), 112, 224).shape[1:]) == expected
+
+
+def test_reducing_averages() -> None:
+    board = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).repeat(200, 200)[None]
+    torch.testing.assert_close(fitted(board, 50, 100)[:, 5:-5, 5:-5], torch.full((1, 90, 90), 0.5), atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize("exact", [True, False])

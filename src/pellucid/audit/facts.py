@@ -17,6 +17,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def counted(images: int) -> str:
+    """A number of images in words."""
+    return "1 image" if images == 1 else f"{images:,} images"
+
+
 def facts(found: "Audit") -> tuple[Fact, ...]:
     """What to tell first: how good, where weakest, what is confused, how far to trust, what to look at."""
     return (_accuracy(found), _weakest(found), _confused(found), _calibrated(found), _first(found))
@@ -43,13 +48,13 @@ def _weakest(found: "Audit") -> Fact:
         return Fact(
             "Never found",
             f"{len(lost)} classes",
-            f"{len(lost)} of {len(present)} classes are never found, “{name}” ({support} images) among them.",
+            f"{len(lost)} of {len(present)} classes are never found, “{name}” ({counted(support)}) among them.",
         )
     return Fact(
         "Weakest class",
         name,
         f"The weakest class is “{name}”: F1 {float(score.f1[worst]):.2f} "
-        f"(precision {precision:.2f}, recall {recall:.2f}, {support} images).",
+        f"(precision {precision:.2f}, recall {recall:.2f}, {counted(support)}).",
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from pellucid import report
-from pellucid.metrics import strongest_confusions
+from pellucid.metrics import Interval, strongest_confusions
 from pellucid.report import Fact, Section
 
 from .explained import Explained
@@ -40,8 +40,8 @@ def audit_page(found: "Audit", facts: Sequence[Fact]) -> str:
 
 
 def _accuracy(found: "Audit") -> Section:
-    def interval(share: "object") -> str:
-        return f"95 % interval {percent(share.low)} to {percent(share.high)}"  # type: ignore[attr-defined]
+    def interval(share: Interval) -> str:
+        return f"{100 * share.low:.1f} to {percent(share.high)} (95 % interval)"
 
     k = found.predictions.ranked.shape[1]
     body = report.cards(
@@ -207,10 +207,10 @@ def _entry(found: "Audit", one: Explained) -> tuple[str, str, list[list[tuple[st
     says = f"says “{found.classes[predicted]}”, {percent(float(rows.confidence[one.row]))} sure"
     truth = "" if predicted == target else f"; labelled “{found.classes[target]}”"
     small = min(one.image.shape[-2:]) < SIDE // 2
-    image = report.enlarged(one.image, SIDE // 2)
+    image = report.fitted(one.image, SIDE // 2, SIDE)
     strips = {predicted: [(report.data_uri(report.pixels(image), exact=small), "what the model sees")]}
     for method, target_class, heat in one.heats:
-        large = report.enlarged(heat[None], SIDE // 2)[0]
+        large = report.fitted(heat[None], SIDE // 2, SIDE)[0]
         caption = f"{METHOD_NAMES.get(method, method)} for “{found.classes[target_class]}”"
         picture = report.data_uri(report.overlay(image, large), exact=small)
         strips.setdefault(target_class, []).append((picture, caption))

@@ -4,7 +4,7 @@ from .blocks import cards, definitions, details, gallery, grid, notice, plain_li
 from .figures import histogram, panel, reliability_diagram
 from .maps import Map, save_maps
 from .page import Fact, Section, page
-from .pictures import colour, data_uri, enlarged, overlay, pixels
+from .pictures import colour, data_uri, enlarged, fitted, overlay, pixels
 
 __all__ = [
     "Fact",
@@ -16,6 +16,7 @@ __all__ = [
     "definitions",
     "details",
     "enlarged",
+    "fitted",
     "gallery",
     "grid",
     "histogram",

@@ -65,12 +65,12 @@ def enlarged(image: Tensor, side: int = 160) -> Tensor:
     return image.repeat_interleave(factor, dim=-2).repeat_interleave(factor, dim=-1)
 
 
-def shrunk(image: Tensor, side: int) -> Tensor:
-    """(C, H, W) reduced, with antialiasing, until its longer side is at most `side`."""
+def fitted(image: Tensor, low: int, high: int) -> Tensor:
+    """(C, H, W) enlarged pixel by pixel until no side is under `low`, else reduced until none is over `high`."""
     longest = max(image.shape[-2:])
-    if longest <= side:
-        return image
-    size = [max(1, round(length * side / longest)) for length in image.shape[-2:]]
+    if min(image.shape[-2:]) < low or longest <= high:
+        return enlarged(image, low)
+    size = [max(1, round(length * high / longest)) for length in image.shape[-2:]]
     small: Tensor = F.interpolate(image[None].float(), size, mode="bilinear", antialias=True, align_corners=False)[0]
     return small
 
