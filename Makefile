@@ -15,7 +15,7 @@ BIN := .venv/bin
 setup: .venv/.ready
 
 demo: setup
-	$(BIN)/pellucid demo
+	$(BIN)/pellucid demo --force
 
 test: setup
 	$(BIN)/python -m pytest

@@ -1,6 +1,7 @@
 """What was done, with which options, seed, versions and weights: stamped on every artefact."""
 
 import platform
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -49,7 +50,8 @@ def versions() -> dict[str, str]:
     found = {"pellucid": __version__, "python": platform.python_version()}
     for name in STAMPED:
         try:
-            found[name] = version(name)
+            imported = getattr(sys.modules.get(name), "__version__", None)  # tells the build too, such as +cu130
+            found[name] = str(imported or version(name))
         except PackageNotFoundError:
             found[name] = "not installed"
     return found

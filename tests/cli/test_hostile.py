@@ -407,9 +407,6 @@ ROWS = {
     ),
     "device unknown": Row("predict model a.png --device gpu", "device must be one of auto, cpu, cuda, mps, got 'gpu'*"),
     "device number unknown": Row("predict model a.png --device cpu:x", "device cpu:x cannot be used: *"),
-    "device absent": Row(
-        "predict model a.png --device mps", "device mps is not available here; use --device cpu or auto"
-    ),
     "input of no size": Row("describe model --input 3x0x5", "input must be CxHxW, such as 3x224x224, got '3x0x5'"),
     "input of two sides": Row("describe model --input 8x8", "input must be CxHxW, such as 3x224x224, got '8x8'"),
     "input of other channels": Row(
@@ -479,6 +476,16 @@ def test_is_refused_in_one_line(call: Call, here: Path, row: Row) -> None:
     left = {name for name in content(here) if "__pycache__" not in name}
     assert left == set(before)
     assert {name: text for name, text in content(here).items() if name in before} == before
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps"])
+def test_a_device_that_is_absent_is_refused(call: Call, here: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for module in ("torch.cuda", "torch.backends.mps"):
+        monkeypatch.setattr(f"{module}.is_available", lambda: False)
+    said = call("predict", "model", "a.png", "--device", name)
+    assert (said.code, said.out) == (2, "")
+    assert said.err == f"pellucid: device {name} is not available here; use --device cpu or auto\n"
+    assert call("predict", "model", "a.png", "--device", "auto").code == 0
 
 
 class Parsed(HTMLParser):

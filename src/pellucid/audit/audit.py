@@ -178,6 +178,7 @@ def audit(
                 "shown": shown,
                 "bins": bins,
                 "batch_size": batch_size,
+                "workers": workers,
                 "class_map": class_map,
             },
             model=model.source,

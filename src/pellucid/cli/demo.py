@@ -19,7 +19,7 @@ def arguments(parser: "ArgumentParser") -> None:
     """Flags of the verb."""
     parser.add_argument("-o", "--out", type=str, default="demo", help="folder to make")
     parser.add_argument("--epochs", type=int, default=20, help="passes over the training images")
-    parser.add_argument("--seed", type=int, default=0, help="of the split, the first weights and the order")
+    parser.add_argument("--seed", type=int, default=0, help="of the first weights and the order")
     parser.add_argument("--force", action="store_true", help="replace OUT if pellucid made it")
 
 
@@ -35,7 +35,7 @@ def run(args: Namespace) -> int:
 
     check_new_folder(args.out, force=args.force, command="demo")
     torch.manual_seed(args.seed)
-    train, test = (data.builtin("digits", split=split, seed=args.seed) for split in ("train", "test"))
+    train, test = (data.builtin("digits", split=split) for split in ("train", "test"))
     model = models.create("digits_cnn", classes=train.classes)
     options = {"epochs": args.epochs}
     with new_folder(args.out, force=args.force, command="demo") as folder, progress():

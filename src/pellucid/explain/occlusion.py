@@ -94,7 +94,8 @@ def _inside(boxes: Tensor, height: int, width: int) -> Tensor:
 
 
 def _spread(values: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
-    """For each pixel the mean of the values (P, N) of the boxes that hold it: (N, H, W), by summed areas."""
+    """For each pixel the mean of the values (P, N) of the boxes that hold it, by summed areas: (N, H, W), CPU."""
+    values, boxes = values.cpu(), boxes.cpu()  # float64 sums; not every device has it
     both = torch.cat([values.double(), torch.ones_like(values[:, :1], dtype=torch.float64)], dim=1).T  # (N + 1, P)
     corners = both.new_zeros(len(both), (height + 1) * (width + 1))
     for row, column, sign in ((0, 1, 1.0), (0, 3, -1.0), (2, 1, -1.0), (2, 3, 1.0)):

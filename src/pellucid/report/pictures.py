@@ -34,7 +34,7 @@ def scaled(heat: Tensor, *, clip: float = 99.0) -> Tensor:
         clip: percentile of the magnitudes shown at full strength, in (0, 100]; outliers above it are cut.
     """
     check_range("clip", clip, 0, 100)
-    shown = heat.detach().double().cpu()
+    shown = heat.detach().cpu().double()
     if not bool(torch.isfinite(shown).all()):
         raise ValueError("heat must be finite to be drawn, got NaN or infinite values")
     if float(shown.max() - shown.min()) <= 1e-12 * float(shown.abs().max()):
