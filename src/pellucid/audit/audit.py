@@ -2,66 +2,33 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from pellucid.checks import check_eval, check_range
 from pellucid.data import ImageSet, Unreadable, match_classes
 from pellucid.files import new_folder, write_json
-from pellucid.metrics import (
-    Interval,
-    PerClass,
-    Reliability,
-    confusion,
-    expected_calibration_error,
-    in_top_k,
-    per_class,
-    proportion,
-    reliability,
-)
+from pellucid.metrics import confusion, in_top_k, per_class, proportion, reliability
 from pellucid.models import Model
-from pellucid.records import Record, record
+from pellucid.records import record
+from pellucid.report import Fact
 
-from .explained import Shown, chosen_methods, explain_rows
+from .explained import chosen_methods, explain_rows
 from .facts import facts
+from .findings import Findings
 from .page import audit_page
-from .predictions import Predictions, predict_set
+from .predictions import predict_set
 
 TOP = 5
 
 
-@dataclass(frozen=True)
-class Audit:
-    """Everything an audit found."""
-
-    classes: tuple[str, ...]  # the model's K class names
-    predictions: Predictions  # a row for each image
-    top1: Interval
-    top5: Interval  # of min(5, K) classes
-    confusion: Tensor  # (K, K), int64, rows true, columns predicted
-    per_class: PerClass
-    bins: Reliability
-    errors: tuple[Unreadable, ...]  # files that were left out
-    shown: Shown
-    record: Record
+class Audit(Findings):
+    """What was found, with the ways to keep it: as numbers, as a page, as a folder of both."""
 
     @property
-    def loss(self) -> float:
-        """Mean negative log probability of the true class, in nats."""
-        return float(self.predictions.loss.double().mean())
-
-    @property
-    def brier(self) -> float:
-        """Mean squared distance between probabilities and truth, in [0, 2]."""
-        return float(self.predictions.brier.double().mean())
-
-    @property
-    def ece(self) -> float:
-        """Expected calibration error, in [0, 1]."""
-        return expected_calibration_error(self.bins)
+    def facts(self) -> tuple[Fact, ...]:
+        """The five things worth knowing."""
+        return facts(self)
 
     def summary(self) -> dict[str, Any]:
         """The numbers, as `summary.json` holds them; shares in [0, 1]."""
@@ -76,14 +43,14 @@ class Audit:
             "loss": self.loss,
             "calibration": {"ece": self.ece, "brier": self.brier, "nll": self.loss},
             "f1": {"macro": self.per_class.macro_f1, "weighted": self.per_class.weighted_f1},
-            "facts": [fact.text for fact in facts(self)],
+            "facts": [fact.text for fact in self.facts],
             "model": dict(self.record.model),
             "record": self.record.json(),
         }
 
     def page(self) -> str:
         """The report as one HTML page."""
-        return audit_page(self, facts(self))
+        return audit_page(self, self.facts)
 
     def save(self, folder: str | Path, *, force: bool = False) -> Path:
         """Write index.html, predictions.parquet, summary.json and record.json; all of them or nothing.

@@ -1,12 +1,9 @@
 """The five facts worth knowing, as sentences that stand alone."""
 
-from typing import TYPE_CHECKING
-
 from pellucid.metrics import strongest_confusions
 from pellucid.report import Fact
 
-if TYPE_CHECKING:
-    from .audit import Audit
+from .findings import Findings
 
 CALIBRATED = 0.02
 """Gap between confidence and accuracy up to which a model is said to mean what it says."""
@@ -22,12 +19,12 @@ def counted(images: int) -> str:
     return "1 image" if images == 1 else f"{images:,} images"
 
 
-def facts(found: "Audit") -> tuple[Fact, ...]:
+def facts(found: Findings) -> tuple[Fact, ...]:
     """What to tell first: how good, where weakest, what is confused, how far to trust, what to look at."""
     return (_accuracy(found), _weakest(found), _confused(found), _calibrated(found), _first(found))
 
 
-def _accuracy(found: "Audit") -> Fact:
+def _accuracy(found: Findings) -> Fact:
     share, count = found.top1, len(found.predictions)
     return Fact(
         "Right first time",
@@ -37,7 +34,7 @@ def _accuracy(found: "Audit") -> Fact:
     )
 
 
-def _weakest(found: "Audit") -> Fact:
+def _weakest(found: Findings) -> Fact:
     score = found.per_class
     present = score.support.nonzero()[:, 0].tolist()
     worst = min(present, key=lambda index: (float(score.f1[index]), -int(score.support[index])))
@@ -58,7 +55,7 @@ def _weakest(found: "Audit") -> Fact:
     )
 
 
-def _confused(found: "Audit") -> Fact:
+def _confused(found: Findings) -> Fact:
     wrong = int((~found.predictions.correct).sum())
     if not wrong:
         return Fact("Most confused", "nothing", "No image is taken for another class.")
@@ -73,7 +70,7 @@ def _confused(found: "Audit") -> Fact:
     )
 
 
-def _calibrated(found: "Audit") -> Fact:
+def _calibrated(found: Findings) -> Fact:
     stated = float(found.predictions.confidence.double().mean())
     gap = stated - found.top1.value
     if abs(gap) <= CALIBRATED:
@@ -90,7 +87,7 @@ def _calibrated(found: "Audit") -> Fact:
     )
 
 
-def _first(found: "Audit") -> Fact:
+def _first(found: Findings) -> Fact:
     rows = found.predictions
     wrong = (~rows.correct).nonzero()[:, 0]
     if not len(wrong):

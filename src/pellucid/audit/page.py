@@ -1,7 +1,6 @@
 """The audit's sections: each is a finding and one drawing function."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -11,9 +10,7 @@ from pellucid.report import Fact, Section
 
 from .explained import Explained
 from .facts import percent
-
-if TYPE_CHECKING:
-    from .audit import Audit
+from .findings import Findings
 
 FULL_MATRIX = 20
 """Up to this many classes the whole confusion matrix is shown."""
@@ -25,7 +22,7 @@ SIDE = 224
 METHOD_NAMES = {"grad_cam": "Grad-CAM", "saliency": "Saliency"}
 
 
-def audit_page(found: "Audit", facts: Sequence[Fact]) -> str:
+def audit_page(found: Findings, facts: Sequence[Fact]) -> str:
     """The whole page."""
     record = found.record
     name = str(record.model.get("spec") or record.model.get("architecture") or "model")
@@ -39,7 +36,7 @@ def audit_page(found: "Audit", facts: Sequence[Fact]) -> str:
     return report.page(f"Audit of {name.rstrip('/').rpartition('/')[2]}", subtitle, facts, sections, record)
 
 
-def _accuracy(found: "Audit") -> Section:
+def _accuracy(found: Findings) -> Section:
     def interval(share: Interval) -> str:
         return f"{100 * share.low:.1f} to {percent(share.high)} (95 % interval)"
 
@@ -67,7 +64,7 @@ def _accuracy(found: "Audit") -> Section:
     )
 
 
-def _classes(found: "Audit") -> Section:
+def _classes(found: Findings) -> Section:
     score = found.per_class
     present = score.support.nonzero()[:, 0].tolist()
     order = sorted(present, key=lambda index: (float(score.f1[index]), -int(score.support[index])))
@@ -102,7 +99,7 @@ def _classes(found: "Audit") -> Section:
     )
 
 
-def _confusions(found: "Audit") -> Section:
+def _confusions(found: Findings) -> Section:
     present = ((found.confusion.sum(dim=0) + found.confusion.sum(dim=1)) > 0).nonzero()[:, 0].tolist()
     pairs = strongest_confusions(found.confusion, 20)
     support = found.per_class.support
@@ -122,7 +119,7 @@ def _confusions(found: "Audit") -> Section:
     return Section("confusion", "What it takes for what", "Mistakes by pair of classes.", body)
 
 
-def _calibration(found: "Audit") -> Section:
+def _calibration(found: Findings) -> Section:
     rows = found.predictions
     stated = float(rows.confidence.double().mean())
     diagram = report.reliability_diagram(
@@ -162,7 +159,7 @@ def _calibration(found: "Audit") -> Section:
     )
 
 
-def _mistakes(found: "Audit") -> Section:
+def _mistakes(found: Findings) -> Section:
     body = _gallery(found, found.shown.mistakes) if found.shown.mistakes else report.notice("Nothing to show.")
     for note in found.shown.notes:
         body += report.notice(note)
@@ -175,19 +172,19 @@ def _mistakes(found: "Audit") -> Section:
     )
 
 
-def _unsure(found: "Audit") -> Section:
+def _unsure(found: Findings) -> Section:
     body = _gallery(found, found.shown.unsure) if found.shown.unsure else report.notice("Nothing to show.")
     return Section("unsure", "Least confident hits", "Right, but only just.", body)
 
 
-def _sample(found: "Audit") -> Section:
+def _sample(found: Findings) -> Section:
     body = _gallery(found, found.shown.sample) if found.shown.sample else report.notice("Nothing to show.")
     return Section(
         "sample", "A random sample", f"Drawn with seed {found.record.seed}, so that nothing is picked.", body
     )
 
 
-def _left_out(found: "Audit") -> Section:
+def _left_out(found: Findings) -> Section:
     lines = [f"{error.file}: {error.reason}" for error in found.errors]
     return Section(
         "left-out",
@@ -197,11 +194,11 @@ def _left_out(found: "Audit") -> Section:
     )
 
 
-def _gallery(found: "Audit", shown: Sequence[Explained]) -> Markup:
+def _gallery(found: Findings, shown: Sequence[Explained]) -> Markup:
     return report.gallery([_entry(found, one) for one in shown])
 
 
-def _entry(found: "Audit", one: Explained) -> tuple[str, str, list[list[tuple[str, str]]]]:
+def _entry(found: Findings, one: Explained) -> tuple[str, str, list[list[tuple[str, str]]]]:
     rows = found.predictions
     predicted, target = int(rows.predicted[one.row]), int(rows.targets[one.row])
     says = f"says “{found.classes[predicted]}”, {percent(float(rows.confidence[one.row]))} sure"

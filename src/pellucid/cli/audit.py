@@ -65,9 +65,7 @@ def run(args: Namespace) -> int:
 
 def tell(found: "Audit", folder: Path) -> None:
     """The facts worth knowing, and where the page is."""
-    from pellucid.audit.facts import facts
-
-    for number, fact in enumerate(facts(found), start=1):
+    for number, fact in enumerate(found.facts, start=1):
         print(f"{number}. {plain(fact.text)}")
     if found.errors:
         print(f"   {len(found.errors)} files or folders were left out; the page says why.")

@@ -1,0 +1,43 @@
+"""Everything an audit found, before it is told or drawn."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from pellucid.data import Unreadable
+from pellucid.metrics import Interval, PerClass, Reliability, expected_calibration_error
+from pellucid.records import Record
+
+from .explained import Shown
+from .predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The numbers and pictures."""
+
+    classes: tuple[str, ...]  # the model's K class names
+    predictions: Predictions  # a row for each image
+    top1: Interval
+    top5: Interval  # of min(5, K) classes
+    confusion: Tensor  # (K, K), int64, rows true, columns predicted
+    per_class: PerClass
+    bins: Reliability
+    errors: tuple[Unreadable, ...]  # files that were left out
+    shown: Shown
+    record: Record
+
+    @property
+    def loss(self) -> float:
+        """Mean negative log probability of the true class, in nats."""
+        return float(self.predictions.loss.double().mean())
+
+    @property
+    def brier(self) -> float:
+        """Mean squared distance between probabilities and truth, in [0, 2]."""
+        return float(self.predictions.brier.double().mean())
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error, in [0, 1]."""
+        return expected_calibration_error(self.bins)
