@@ -25,3 +25,8 @@ TABLE = ClassTable(
 )
 def test_a_word_means_one_class_or_none(word: str, index: int | None) -> None:
     assert TABLE.find(word) == index
+
+
+@pytest.mark.parametrize(("word", "index"), [("a", 0), ("A", 1), (" A ", 1), ("b-c", 2), ("B C", None), ("b_c", 3)])
+def test_the_exact_spelling_goes_before_another(word: str, index: int | None) -> None:
+    assert ClassTable(["a", "A", "b-c", "x, b_c"]).find(word) == index

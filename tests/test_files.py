@@ -73,11 +73,21 @@ def test_a_rename_that_fails_puts_the_old_folder_back(
 
 def test_force_replaces_a_folder_of_ours(tmp_path: Path) -> None:
     make(tmp_path / "out", "old")
-    (tmp_path / "out" / "more.txt").write_text("x")
     make(tmp_path / "out", "new", force=True)
     assert names(tmp_path) == ["out"]
     assert names(tmp_path / "out") == ["record.json"]
     assert told(tmp_path / "out") == "new"
+
+
+def test_force_refuses_while_something_else_lies_in_a_folder_of_ours(tmp_path: Path) -> None:
+    make(tmp_path / "out", "old")
+    (tmp_path / "out" / "notes.md").write_text("mine")
+    with pytest.raises(
+        ValueError, match=r"out holds notes\.md, which pellucid did not make; move it away before --force"
+    ):
+        make(tmp_path / "out", "new", force=True)
+    assert names(tmp_path / "out") == ["notes.md", "record.json"]
+    assert told(tmp_path / "out") == "old"
 
 
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:

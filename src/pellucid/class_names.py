@@ -1,4 +1,7 @@
-"""Finding a class by key, name or number: names forgive case, spaces, hyphens and underscores, and know synonyms."""
+"""Finding a class by key, name or number: names know synonyms and forgive spelling.
+
+Case, spaces, hyphens and underscores are forgiven where no class has the exact spelling.
+"""
 
 from collections.abc import Sequence
 
@@ -14,14 +17,20 @@ class ClassTable:
     def __init__(self, classes: Sequence[str], class_ids: Sequence[str] = ()) -> None:
         self.classes = tuple(classes)
         self.ids = {key: index for index, key in enumerate(class_ids)}
+        self.spelled: dict[str, set[int]] = {}
         self.names: dict[str, set[int]] = {}
         for index, name in enumerate(classes):
-            for word in {plain_name(name), *map(plain_name, name.split(","))}:
-                self.names.setdefault(word, set()).add(index)
+            for word in {name, *name.split(",")}:
+                self.spelled.setdefault(word.strip(), set()).add(index)
+                self.names.setdefault(plain_name(word), set()).add(index)
+
+    def named(self, name: str) -> set[int]:
+        """Every class of that name: spelled exactly so, else but for differences that do not matter."""
+        return self.spelled.get(name.strip()) or self.names.get(plain_name(name), set())
 
     def by_name(self, name: str) -> int | None:
         """The one class of that name; None when there is none or more than one."""
-        indices = self.names.get(plain_name(name), set())
+        indices = self.named(name)
         return next(iter(indices)) if len(indices) == 1 else None
 
     def find(self, word: str) -> int | None:

@@ -33,7 +33,7 @@ def new_folder(
         raise ValueError(f"{target} cannot be made ({error.strerror})") from error
     try:
         yield temporary
-        assert (temporary / mark).is_file(), f"{mark} was not written"
+        _list_files(temporary, mark)
         _take_place(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -57,13 +57,27 @@ def check_new_folder(
         if not _is_ours(target / mark, command):
             maker = f"pellucid {command}" if command else "pellucid"
             raise ValueError(f"{target} was not made by {maker} (it has no {mark} of it); --force does not replace it")
+        foreign = sorted(_files(target) - set(json.loads((target / mark).read_text(encoding="utf-8")).get("files", [])))
+        if foreign:
+            raise ValueError(f"{target} holds {foreign[0]}, which pellucid did not make; move it away before --force")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write value as readable JSON (UTF-8, no NaN), flushed to disk; names that are no UTF-8 keep their bytes."""
+    """Write value as readable JSON (UTF-8, no NaN); names that are no UTF-8 keep their bytes."""
     with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
         json.dump(value, file, indent=1, ensure_ascii=False, allow_nan=False)
         file.write("\n")
+
+
+def _files(folder: Path) -> set[str]:
+    """Every file below a folder, by relative path."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+
+
+def _list_files(folder: Path, mark: str) -> None:
+    """Put into the mark what was written, so that nothing else is ever replaced."""
+    told = json.loads((folder / mark).read_text(encoding="utf-8"))
+    write_json(folder / mark, {**told, "files": sorted(_files(folder))})
 
 
 def _is_ours(mark: Path, command: str | None) -> bool:

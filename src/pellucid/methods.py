@@ -2,7 +2,8 @@
 
 import inspect
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -30,6 +31,18 @@ def options(method: Method) -> list[Option]:
     told = dict(re.findall(r"^ {8}(\w+): (.+)$", method.__doc__ or "", re.MULTILINE))
     keywords = [p for p in inspect.signature(method).parameters.values() if p.kind is p.KEYWORD_ONLY]
     return [Option(p.name, p.annotation, p.default, told[p.name]) for p in keywords if p.name != "generator"]
+
+
+def taken(method: Method, offered: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the keywords on offer, those a method takes and that are given: a face offers all, knowing no method."""
+    accepted = inspect.signature(method).parameters
+    return {name: value for name, value in offered.items() if name in accepted and value is not None}
+
+
+def title(method: Method) -> str:
+    """A method's name as people write it: what its file's first line says before the colon."""
+    told = sys.modules[method.__module__].__doc__ or ""
+    return told.partition(":")[0].strip() or method.__name__
 
 
 def summary(method: Method) -> str:

@@ -109,7 +109,7 @@ def test_unlabelled_pictures_and_earlier_errors_are_told() -> None:
     found = audit(model(), images, shown=0)
     assert found.predictions.files == ("pictures/000.png", "pictures/002.png")
     assert found.errors == (Unreadable("notes.txt", "not a picture"), Unreadable("pictures/001.png", "has no label"))
-    assert found.summary()["unreadable"] == 2
+    assert (found.summary()["unreadable"], found.summary()["left_out"]) == (0, 2)
 
 
 def test_a_net_that_ends_in_softmax_is_told() -> None:

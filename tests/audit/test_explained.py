@@ -64,7 +64,10 @@ def test_the_maps_are_the_methods_own() -> None:
 @pytest.mark.parametrize(
     ("network", "note"),
     [
-        (Linear(), "grad_cam is not drawn: grad_cam needs a layer with maps (N, C, h, w); the model has none"),
+        (
+            Linear(),
+            "grad_cam is not drawn: grad_cam needs a late layer with maps (N, C, h, w); the model has none: name one with layer, or use saliency",
+        ),
         (
             Small(nn.GELU()),
             "guided_backprop is not drawn: guided_backprop needs ReLU; the model's activations: GELU x1; use saliency",

@@ -40,6 +40,7 @@ def test_the_page_and_the_same_facts_as_files(call: Call, place: Path, model_fol
     assert page.startswith("<!doctype html>")
     assert "How good it is" in page
     record = read(out / "record.json")
+    assert record.pop("files") == ["index.html", "predictions.parquet", "record.json", "summary.json"]
     assert record == summary["record"]
     assert (record["command"], record["seed"], record["options"]["shown"]) == ("audit", 0, 3)
     assert record["data"] == {"path": str(labelled), "split": "", "images": 24, "read": 24}
@@ -52,7 +53,8 @@ def test_the_table_is_what_the_library_says(call: Call, place: Path, model_folde
         table.column_names
     )
     assert json.loads(table.schema.metadata[b"classes"]) == list(CLASSES)
-    assert json.loads(table.schema.metadata[b"record"]) == read(place / "out" / "record.json")
+    record = read(place / "out" / "record.json")
+    assert json.loads(table.schema.metadata[b"record"]) | {"files": record["files"]} == record
     columns = table.to_pydict()
     model, images = models.load(model_folder), data.open_images(labelled)
     assert columns["file"] == [item.file for item in images.items]
@@ -77,7 +79,19 @@ def test_the_summary_has_the_documented_shape(call: Call, place: Path, model_fol
     told = read(place / "out" / "summary.json")
     found = audit(models.load(model_folder), data.open_images(labelled), shown=0)
     assert set(told) == {
-        *("format", "images", "unreadable", "accuracy", "loss", "calibration", "f1", "facts", "model", "record")
+        *(
+            "format",
+            "images",
+            "unreadable",
+            "accuracy",
+            "loss",
+            "calibration",
+            "f1",
+            "facts",
+            "model",
+            "record",
+            "left_out",
+        )
     }
     assert (told["format"], told["images"], told["unreadable"]) == (1, 24, 0)
     for name, share in (("top1", found.top1), ("top5", found.top5)):
@@ -176,7 +190,7 @@ def test_what_was_left_out_stands_in_the_page(call: Call, place: Path, model_fol
     ):
         assert f"<li>{line}</li>" in page
     summary = read(place / "out" / "summary.json")
-    assert (summary["images"], summary["unreadable"]) == (2, 3)
+    assert (summary["images"], summary["unreadable"], summary["left_out"]) == (2, 1, 3)
 
 
 def test_pictures_without_a_label_are_left_out(call: Call, place: Path, model_folder: Path) -> None:

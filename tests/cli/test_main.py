@@ -139,3 +139,44 @@ def test_a_reader_that_leaves_early_is_no_fault(model_folder: Path) -> None:
         child.stdout.close()
         assert child.stderr.read() == b""
     assert child.returncode == 1
+
+
+@pytest.mark.parametrize("words", [["-o", "typed", "--config", "c.yaml"], ["--config=c.yaml", "-o", "typed"]])
+def test_what_is_typed_wins_over_the_file(words: list[str], call: Call, place: Path, model_folder: Path) -> None:
+    pictures(place, "a.png")
+    (place / "c.yaml").write_text("out: told\nmethod: saliency\nimages: [nowhere.png]\n")
+    assert call("explain", model_folder, "a.png", *words).code == 0
+    assert (place / "typed").is_dir()
+    assert not (place / "told").exists()
+
+
+def test_a_request_to_end_leaves_nothing_behind(place: Path, model_folder: Path) -> None:
+    pictures(place, *(f"{number}.png" for number in range(40)))
+    script = (
+        "import os, signal, sys; from pellucid.cli import main;"
+        "import pellucid.report as r; real = r.save_maps;"
+        "r.save_maps = lambda *a: (os.kill(os.getpid(), signal.SIGTERM), real(*a))[1];"
+        f"sys.exit(main(['explain', {str(model_folder)!r}, '.', '--method', 'saliency', '-o', 'out']))"
+    )
+    found = subprocess.run([sys.executable, "-c", script], cwd=place, check=False, capture_output=True, text=True)
+    assert found.returncode == 130, found.stderr
+    assert found.stderr == "pellucid: interrupted; nothing was left half written\n"
+    assert not [path for path in place.iterdir() if path.suffix in {".part", ".old"} or path.name == "out"]
+
+
+def test_a_net_that_ends_in_softmax_is_told(call: Call, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures(place, "a.png")
+    (place / "soft.py").write_text(
+        "from torch import nn\nfrom pellucid.models import Model\n"
+        "def build():\n"
+        "    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Softmax(dim=1)).eval()\n"
+        "    return Model(net, mean=[0.0] * 3, std=[1.0] * 3, classes=['r', 'g', 'b'], size=8)\n"
+    )
+    monkeypatch.syspath_prepend(str(place))
+    for words in (
+        ["predict", "soft:build", "a.png"],
+        ["explain", "soft:build", "a.png", "--method", "saliency", "-o", "x"],
+    ):
+        said = call(*words)
+        assert said.code == 0
+        assert "the network's outputs already sum to 1" in said.err

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pellucid.data import ClassLabel, ImageSet, Item, match_classes, read_class_map
+from pellucid.data import ClassLabel, ClassMatch, ImageSet, Item, class_matches, match_classes, read_class_map
 
 CLASSES = ["tench, Tinca tinca", "goldfish", "crane", "golden_retriever", "crane"]
 IDS = ["n01", "n02", "n03", "n04", "n05"]
@@ -57,6 +57,90 @@ def test_numbers_beside_names_the_model_does_not_know_are_refused() -> None:
     labels = [ClassLabel("oak", "", 0), ClassLabel("elm", "", 1)]
     with pytest.raises(ValueError, match="2 of 2 classes are not among the model's 5: 'oak', 'elm'"):
         match_classes(labelled(*labels), CLASSES)
+
+
+def folders(*names: str) -> ImageSet:
+    return labelled(*(ClassLabel(name, "", int(name)) for name in names))
+
+
+def test_it_is_told_what_each_class_was_matched_by() -> None:
+    labels = [ClassLabel("tench", "", 0), ClassLabel("", "n02"), ClassLabel("crane", "", 2), ClassLabel("x", "", 3)]
+    assert class_matches(labelled(*labels), CLASSES, IDS, {"x": 3}) == [
+        ClassMatch("tench", 0, "name"),
+        ClassMatch("n02", 1, "key"),
+        ClassMatch("crane", 2, "number"),
+        ClassMatch("x", 3, "map"),
+    ]
+    assert class_matches(labelled(ClassLabel("unused"), used=0), CLASSES) == []
+
+
+def test_padded_numbers_are_numbers() -> None:
+    found = class_matches(folders("000", "001", "010"), [f"sign {i}" for i in range(43)])
+    assert [(match.label, match.index, match.by) for match in found] == [
+        ("000", 0, "number"),
+        ("001", 1, "number"),
+        ("010", 10, "number"),
+    ]
+
+
+def test_numbers_are_all_names_or_all_numbers() -> None:
+    names = [str(number) for number in range(1, 11)]
+    every = class_matches(folders(*map(str, range(10))), names)
+    assert [(match.index, match.by) for match in every] == [(index, "number") for index in range(10)]
+    later = class_matches(folders("1", "2", "9"), names)
+    assert [(match.index, match.by) for match in later] == [(0, "name"), (1, "name"), (8, "name")]
+    double = class_matches(folders("1", "2"), ["2", "1", "1"])
+    assert [(match.index, match.by) for match in double] == [(1, "number"), (2, "number")]
+
+
+def test_numbers_stay_all_of_one_kind_beside_a_class_map() -> None:
+    images = labelled(ClassLabel("0", "", 0), ClassLabel("1", "", 1), ClassLabel("other"))
+    found = class_matches(images, ["zero", "one", "rest"], class_map={"other": "rest"})
+    assert [match.by for match in found] == ["number", "number", "map"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "ids"),
+    [
+        (ClassLabel("goldfish", "", 3), ()),  # its name says 1
+        (ClassLabel("oak", "n02", 3), IDS),  # its key says 1
+        (ClassLabel("goldfish", "n02", 3), IDS),
+        (ClassLabel("tench", "n02", 1), IDS),  # its name says 0
+        (ClassLabel("crane", "", 3), ()),  # neither of the two
+    ],
+)
+def test_one_contradiction_and_no_number_counts(wrong: ClassLabel, ids: list[str]) -> None:
+    agreeing = [ClassLabel("tench", "", 0), ClassLabel("golden retriever", "", 3), ClassLabel("tinca tinca", "", 0)]
+    unknown = ClassLabel("heron", "", 4)
+    assert class_matches(labelled(*agreeing, unknown), CLASSES, ids)[3] == ClassMatch("heron", 4, "number")
+    with pytest.raises(ValueError, match="'heron'"):
+        class_matches(labelled(*agreeing, wrong, unknown), CLASSES, ids)
+
+
+def test_a_class_map_against_the_numbers_is_a_contradiction() -> None:
+    images = labelled(ClassLabel("tench", "", 0), ClassLabel("oak", "", 2), ClassLabel("heron", "", 4))
+    assert class_matches(images, CLASSES, class_map={"oak": 2})[2].by == "number"
+    with pytest.raises(ValueError, match=r"1 of 3 .*'heron'"):
+        class_matches(images, CLASSES, class_map={"oak": 3})
+
+
+def test_half_of_the_classes_must_be_known_for_the_rest_to_go_by_number() -> None:
+    known, unknown = ClassLabel("tench", "", 0), [ClassLabel("heron", "", 4), ClassLabel("carp", "", 1)]
+    assert class_matches(labelled(known, unknown[0]), CLASSES)[1].by == "number"
+    with pytest.raises(ValueError, match="2 of 3 classes"):
+        class_matches(labelled(known, *unknown), CLASSES)
+
+
+def test_unknown_keys_are_never_matched_by_rank() -> None:
+    ranked = [ClassLabel("", key, index) for index, key in enumerate(["n01", "n02", "n77"])]
+    with pytest.raises(ValueError, match=r"1 of 3 .*'n77'"):
+        class_matches(labelled(*ranked), CLASSES, IDS)
+    with pytest.raises(ValueError, match=r"3 of 3 .*'n01', 'n02', 'n77'"):
+        class_matches(labelled(*ranked), CLASSES)
+
+
+def test_names_that_differ_in_case_only_are_told_apart() -> None:
+    assert match_classes(labelled(ClassLabel("A"), ClassLabel("a")), ["a", "A"]).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("index", [5, 10**9])

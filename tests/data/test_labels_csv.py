@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pellucid.data import ClassLabel, open_images
+from pellucid.data import ClassLabel, Unreadable, open_images
 
 
 def png() -> bytes:
@@ -66,6 +66,29 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_trouble(tmp_path: Path) 
 def test_a_row_without_class_is_a_picture_without_label(tmp_path: Path) -> None:
     images = open_images(table(tmp_path, "filename,name\na.png,cat\nb.png,\nc.png\n", "a.png", "b.png", "c.png"))
     assert images.targets.tolist() == [0, -1, -1]
+
+
+def test_a_row_without_split_among_rows_with_one_is_told(tmp_path: Path) -> None:
+    text = "filename,name,split\na.png,cat,train\nb.png,cat,\nc.png,cat,val\nd.png,cat\n"
+    root = table(tmp_path, text, *(f"{letter}.png" for letter in "abcd"))
+    images = open_images(root)
+    assert [item.file for item in images.items] == ["c.png"]
+    assert images.errors == (Unreadable("b.png", "has no split"), Unreadable("d.png", "has no split"))
+    every = open_images(root, split="all")
+    assert (len(every), every.errors) == (4, ())
+
+
+def test_a_row_without_split_is_told_also_beside_one_split(tmp_path: Path) -> None:
+    images = open_images(table(tmp_path, "filename,name,split\na.png,cat,test\nb.png,cat,\n", "a.png", "b.png"))
+    assert images.errors == (Unreadable("b.png", "has no split"),)
+
+
+def test_only_what_the_chosen_split_leaves_out_is_told(tmp_path: Path) -> None:
+    text = "filename,name,split\na.png,cat,train\nno.png,cat,training\nb.png,cat,test\nnil.png,cat,test\nx.png,cat,\n"
+    root = table(tmp_path, text, "a.png", "b.png")
+    assert [error.file for error in open_images(root).errors] == ["nil.png", "x.png"]
+    assert [error.file for error in open_images(root, split="train").errors] == ["no.png", "x.png"]
+    assert len(open_images(root, split="all").errors) == 3
 
 
 def test_rows_that_lead_nowhere_are_told(tmp_path: Path) -> None:

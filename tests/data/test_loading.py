@@ -1,5 +1,6 @@
 """Batches: in order, complete, the same with and without worker processes."""
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pellucid.data import Batch, ImageSet, Unreadable, batches, open_images
+from pellucid.data import Batch, ImageSet, Unreadable, batches, builtin, loading, open_images
 from pellucid.geometry import Geometry
 
 GEOMETRY = Geometry((6, 6), 7)
@@ -71,6 +72,21 @@ def test_images_are_in_zero_one_and_pixels_stay(images: ImageSet) -> None:
     before = batch.pixels.clone()
     torch.testing.assert_close(batch.images(), before / 255)
     assert torch.equal(batch.pixels, before)
+
+
+def test_a_set_in_memory_starts_no_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def noted(reader: object, *, num_workers: int, **options: object) -> list[Batch]:
+        asked.append(num_workers)
+        return []
+
+    monkeypatch.setattr(loading, "DataLoader", noted)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    for images in (builtin("digits"), open_images(tmp_path).subset([0] * 64), open_images(tmp_path)):
+        list(batches(images, GEOMETRY))
+    assert asked == [0, 3, 0]
 
 
 def test_an_empty_set_has_no_batches(images: ImageSet) -> None:

@@ -85,12 +85,62 @@ def test_splits_are_known_in_upper_case(tmp_path: Path) -> None:
 
 def test_a_flat_test_split_beside_a_labelled_train_split(tmp_path: Path) -> None:
     root = make(tmp_path, "train/cat/1.png", "train/stray.png", "test/1.png", "logo.png")
-    assert open_images(root).targets.tolist() == [-1]
+    assert open_images(root, split="test").targets.tolist() == [-1]
     assert open_images(root, split="train").targets.tolist() == [0]
     assert told(root) == {
         "train/stray.png": "lies outside every class folder",
         "logo.png": "lies outside every split folder",
     }
+
+
+def test_a_split_without_labels_does_not_hide_one_that_has_some(tmp_path: Path) -> None:
+    root = make(tmp_path / "some", "train/cat/1.png", "val/cat/1.png", "test/1.png")
+    assert open_images(root).split == "val"
+    assert open_images(make(tmp_path / "none", "train/1.png", "test/1.png")).split == "test"
+    zipped(tmp_path / "zips" / "fold.zip", "cat/1.png")
+    zipped(tmp_path / "zips" / "test.zip", "1.png")
+    assert open_images(tmp_path / "zips").split == "fold"
+
+
+@pytest.mark.parametrize("class_level", [1, 2])
+def test_splits_beside_other_folders_are_refused(tmp_path: Path, class_level: int) -> None:
+    below = "cat/1.png" if class_level == 1 else "cat/big/1.png"
+    root = make(tmp_path, f"train/{below}", f"Val/{below}", f"extra/{below}", "more/1.png")
+    message = r"top folders mix splits \(Val, train\) and others \(extra, more\): move the others elsewhere"
+    with pytest.raises(ValueError, match=message):
+        open_images(root, class_level=class_level)
+
+
+def test_a_class_of_two_levels_may_begin_with_train(tmp_path: Path) -> None:
+    root = make(tmp_path, "train/steam/1.png", "car/red/1.png")
+    assert open_images(root, class_level=2).classes == ("car/red", "train/steam")
+
+
+def test_what_another_split_leaves_out_is_not_told(tmp_path: Path) -> None:
+    root = make(tmp_path / "top", "train/cat/1.png", "train/stray.png", "test/cat/1.png", "logo.png")
+    for folder in ("train", "test"):
+        (root / folder / "cat" / f"{folder}.txt").write_text("x")
+    (root / "val").mkdir()
+    common = {"logo.png", "val/"}
+    assert {error.file for error in open_images(root).errors} == common | {"test/cat/test.txt"}
+    train = {"train/stray.png", "train/cat/train.txt"}
+    assert {error.file for error in open_images(root, split="train").errors} == common | train
+    every = common | train | {"test/cat/test.txt"}
+    assert {error.file for error in open_images(root, split="all").errors} == every
+
+
+def test_what_lies_above_the_splits_is_told(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", "data/train/cat/1.png", "data/test/cat/1.png", "../x.png", "/y.png")
+    assert told(path) == {"../x.png": "its name leaves the archive", "/y.png": "its name leaves the archive"}
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("a\\b.png", png())
+    assert told(path)["a\\b.png"] == "its name leaves the archive"
+
+
+def test_what_another_zip_leaves_out_is_not_told(tmp_path: Path) -> None:
+    zipped(tmp_path / "train.zip", "cat/1.png", "cat/train.txt")
+    zipped(tmp_path / "test.zip", "cat/1.png", "cat/test.txt")
+    assert told(tmp_path) == {"cat/test.txt": "not a picture"}
 
 
 @pytest.mark.parametrize("other", ["car", "trainer", "train_station"])

@@ -86,5 +86,5 @@ def test_a_layer_that_is_never_reached_is_refused() -> None:
 
 def test_a_net_without_maps_is_refused() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(243, 5)).double().eval()
-    with pytest.raises(ValueError, match="grad_cam needs a layer with maps"):
+    with pytest.raises(ValueError, match="grad_cam needs a late layer with maps"):
         grad_cam(model, IMAGES, TARGETS)

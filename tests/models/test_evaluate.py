@@ -16,7 +16,7 @@ def small() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)).eval()
 
 
-def dimmed(images: Tensor, numbers: Tensor) -> Tensor:
+def dimmed(images: Tensor, numbers: Tensor, _rows: Tensor) -> Tensor:
     return images * (1 / (1 + numbers.to(images)))[:, None, None, None, None]  # (p, n, C, H, W)
 
 
@@ -40,6 +40,19 @@ def test_equals_the_naive_loop_within_any_budget(budget: int, count: int, images
     model = small()
     found = evaluate(model, Plan(IMAGES[:images], count, dimmed), read, budget=budget)
     torch.testing.assert_close(found, naive(model, IMAGES[:images], count), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("budget", [1, 30_000, 2**29])
+def test_a_variant_may_depend_on_which_image_it_is_of(budget: int) -> None:
+    shift = torch.arange(20.0).view(4, 5)  # one for each variant of each image
+
+    def shifted(images: Tensor, numbers: Tensor, rows: Tensor) -> Tensor:
+        return images + shift[numbers][:, rows, None, None, None]
+
+    model = small()
+    found = evaluate(model, Plan(IMAGES, 4, shifted), lambda outputs, _rows: outputs, budget=budget)
+    expected = [[model(IMAGES[n : n + 1] + shift[p, n])[0] for n in range(5)] for p in range(4)]
+    torch.testing.assert_close(found, torch.stack([torch.stack(row) for row in expected]))
 
 
 def test_keeps_whatever_shape_is_read() -> None:

@@ -200,6 +200,19 @@ def test_upsampling(mode: str, size: int) -> None:
     assert_near(nn.Sequential(conv(1), nn.Upsample(scale_factor=2, mode=mode)), size)
 
 
+@pytest.mark.parametrize(("mode", "reach"), [("bilinear", 1), ("bicubic", 3)])
+def test_upsampling_with_aligned_corners_keeps_the_corners_where_they_are(mode: str, reach: int) -> None:
+    net = nn.Sequential(conv(3, stride=2), nn.Upsample(size=(17, 29), mode=mode, align_corners=True))
+    field = last_field(net, (2, 19, 19))  # 9 x 9 units in between, centred on 1, 3, ..., 17
+    assert field is not None
+    assert field.size == (3 + 2 * reach,) * 2
+    assert field.start == (1, 1)
+    assert field.stride == pytest.approx((16 / 16, 16 / 28))
+    single = last_field(nn.Sequential(conv(1), nn.Upsample(size=1, mode=mode, align_corners=True)), (2, 9, 9))
+    assert single is not None
+    assert single.start == (0, 0)
+
+
 def test_upsampling_halves_the_step_and_a_convolution_after_it_adds_half() -> None:
     field = last_field(nn.Sequential(conv(3, stride=2), nn.Upsample(scale_factor=2), conv(3)))
     assert field is not None

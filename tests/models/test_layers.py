@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pellucid.models import Layer, Model, cam_layers, layers
+from pellucid.models import Layer, Model, cam_layers, describe, layers
+from pellucid.models._model_json import build
 
 
 class Block(nn.Module):
@@ -68,13 +69,64 @@ def test_a_matrix_of_attention_weights_is_no_map() -> None:
     assert cam_layers(nn.Sequential(nn.Conv2d(1, 2, 3), Attention()), (1, 6, 6)) == ("0",)
 
 
-def test_a_map_of_rolled_windows_is_judged_by_its_ratio() -> None:
-    class Rolled(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            n, c, h, w = x.shape
-            return x.roll(1, dims=2).view(n, c, h // 2, 2, w).flatten(2, 3)
+class Shuffled(nn.Module):
+    """What window attention does to a map: cut apart and put together; and afterwards square like a matrix."""
 
-    assert cam_layers(nn.Sequential(nn.Conv2d(1, 2, 1), Rolled()), (1, 6, 6)) == ("1",)
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        return x.roll(1, dims=2).view(n, c, h // 2, 2, w).flatten(2, 3)
+
+
+def test_a_map_that_cannot_be_followed_must_have_the_channels_that_are_classified() -> None:
+    pooled = (nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    fits = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 3, 3), Shuffled(), *pooled, nn.Linear(3, 4))
+    assert cam_layers(fits, (1, 10, 10)) == ("2", "0")
+    assert cam_layers(fits[:3], (1, 10, 10)) == ("1", "0")  # nothing is classified
+    other = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 3, 3), Shuffled(), nn.Flatten(), nn.Linear(108, 4))
+    assert cam_layers(other, (1, 10, 10)) == ("1", "0")
+
+
+def test_a_patch_embedding_is_no_default() -> None:
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+
+    class Transformer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed = nn.Conv2d(1, 8, 2, stride=2)
+            self.blocks = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+            self.head = nn.Linear(8, 3)
+
+        def forward(self, images: Tensor) -> Tensor:
+            tokens = self.blocks(self.embed(images).flatten(2).transpose(1, 2))
+            found: Tensor = self.head(tokens.mean(dim=1))
+            return found
+
+    assert cam_layers(Transformer(), (1, 8, 8)) == ()
+    assert describe(Transformer(), (1, 8, 8)).cam_layers == ()
+
+
+def test_convolutions_before_a_long_head_are_a_default_by_their_multiply_adds() -> None:
+    head = [part for _ in range(4) for part in (nn.Linear(4, 4), nn.ReLU())]
+    conv = nn.Conv2d(1, 4, 3)
+    assert cam_layers(nn.Sequential(conv, nn.AdaptiveAvgPool2d(1), nn.Flatten(), *head), (1, 9, 9)) == ("0",)
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("torchvision:resnet18", "layer4"),
+        ("torchvision:mobilenet_v2", "features"),
+        ("torchvision:swin_t", "permute"),
+        ("torchvision:maxvit_t", "blocks.3"),
+        ("torchvision:vit_b_32", None),
+        ("timm:swin_tiny_patch4_window7_224", None),
+        ("timm:vit_tiny_patch16_224", None),
+    ],
+)
+def test_known_networks(name: str, first: str | None) -> None:
+    with torch.device("meta"):
+        network = build(name, {})
+    assert next(iter(cam_layers(network, 224)), None) == first
 
 
 def test_no_map_no_cam_layer() -> None:

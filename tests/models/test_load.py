@@ -9,12 +9,15 @@ from typing import Any
 from urllib.error import URLError
 
 import pytest
+import timm
+import timm.data
 import torch
 import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
 from pellucid.models import Model, create, load, save, weights_hash
+from pellucid.models._timm import _resize
 from pellucid.models.weights import sha256
 
 SQUEEZENET = "squeezenet1_1-b8a52dc0.pth"
@@ -149,6 +152,74 @@ def test_timm_weights_that_cannot_be_fetched(monkeypatch: pytest.MonkeyPatch) ->
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "mode", "size", "resize"),
+    [
+        ("vit_base_patch16_clip_224.openai", "center", (224, 224), 248),
+        ("convnext_base.fb_in22k_ft_in1k_384", "squash", (384, 384), (384, 384)),
+        ("vit_base_patch16_sapiens2.fb", "squash", (1024, 768), (1024, 768)),
+    ],
+)
+def test_the_frame_is_timms_own(name: str, mode: str, size: tuple[int, int], resize: int | tuple[int, int]) -> None:
+    told = timm.get_pretrained_cfg(name).to_dict()
+    keys = ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")
+    first, second = timm.data.create_transform(**{key: told[key] for key in keys}).transforms[:2]
+    found = _resize("timm:x", told, needed=True)
+    assert (told["crop_mode"], tuple(told["input_size"][1:]), found) == (mode, size, resize)
+    assert (first.size, second.size) == (found, size)
+
+
+def test_a_squashed_picture_is_resized_before_the_crop() -> None:
+    told = {"crop_mode": "squash", "crop_pct": 0.9, "input_size": (3, 90, 180)}
+    assert _resize("timm:x", told, needed=True) == (100, 200)
+
+
+@pytest.mark.parametrize(
+    ("mode", "share", "size"), [("border", 1.0, (64, 64)), ("center", 1.15, (64, 64)), ("center", 1.0, (64, 32))]
+)
+def test_a_frame_that_cannot_be_told_is_refused_for_trained_weights_only(
+    mode: str, share: float, size: tuple[int, int]
+) -> None:
+    told = {"crop_mode": mode, "crop_pct": share, "input_size": (3, *size)}
+    with pytest.raises(
+        ValueError, match=rf"timm:x: its pictures are framed .*crop mode {mode}, crop_pct {share}, 64 x"
+    ):
+        _resize("timm:x", told, needed=True)
+    assert _resize("timm:x", told, needed=False) == (64 if size[0] == size[1] else size)
+
+
+@pytest.mark.parametrize("name", ["torchvision:squeezenet1_1", "timm:test_vit"])
+def test_a_head_for_other_classes(tmp_path: Path, name: str) -> None:
+    made = load(f"{name}@none,num_classes=10")
+    assert made.classes == tuple("0123456789")
+    assert made.build == (name, {"num_classes": 10})
+    torch.save(made.network.state_dict(), tmp_path / "ten.pt")
+    with pytest.raises(ValueError, match="seems to have 10 classes") as caught:
+        load(name, weights=tmp_path / "ten.pt")
+    layer = "classifier.1" if name.startswith("torchvision") else "head"
+    assert str(caught.value) == (
+        f"{tmp_path / 'ten.pt'}: seems to have 10 classes, for its layer {layer} has 10 outputs and that of {name} "
+        f"1000; ask for {name},num_classes=10, or, to name the classes, "
+        "give a model folder or a package.module:function that returns a pellucid.models.Model"
+    )
+    model = load(f"{name},num_classes=10", weights=tmp_path / "ten.pt")
+    assert model.source["hash"] == weights_hash(made.network)
+    save(model, tmp_path / "saved")
+    assert load(tmp_path / "saved").classes == made.classes
+
+
+def test_a_zoo_head_for_other_classes(tmp_path: Path) -> None:
+    state = create("digits_cnn", classes=["a", "b", "c"], width=2).network.state_dict()
+    torch.save(state, tmp_path / "three.pt")
+    with pytest.raises(ValueError, match=r"3 classes, .*; ask for zoo:digits_cnn,width=2,classes=3, or"):
+        load("zoo:digits_cnn,width=2", weights=tmp_path / "three.pt")
+
+
+def test_a_net_for_gray_pictures() -> None:
+    model = load("timm:test_vit@none,in_chans=1")
+    assert model(torch.rand(1, 1, 160, 160)).shape == (1, 1000)
+
+
 def test_zoo_with_a_weights_file(tmp_path: Path) -> None:
     network = create("mobilenet_v1", classes=[str(i) for i in range(1000)], width=0.25).eval().network
     buffer = io.BytesIO()
@@ -248,6 +319,19 @@ def test_a_users_module_that_is_not_there() -> None:
             "timm:resnet18@a1_in1k",
             r"timm:resnet18@a1_in1k: name weights as timm does, timm:resnet18@a1_in1k.TAG|after @",
         ),
+        (
+            "torchvision:resnet18,num_classes=10",
+            "torchvision:resnet18: its own weights fit only the network without arguments; give --weights FILE, or "
+            "take random ones with torchvision:resnet18@none,num_classes=...",
+        ),
+        ("timm:test_vit,num_classes=10", "timm:test_vit: its own weights fit only the network without arguments"),
+        ("timm:test_vit@none,num_classes=0", r"num_classes must be in \[1, 1000000\], got 0"),
+        ("torchvision:resnet18@none,num_classes=2.5", "num_classes must be a whole number, got 2.5"),
+        (
+            "torchvision:resnet18@none,num_classes=ten",
+            "torchvision argument must be name=number, got 'num_classes=ten'",
+        ),
+        ("torchvision:resnet18@none,weights=1", "torchvision:resnet18: argument 'weights' is not allowed"),
         ("zoo:mobilenet_v1", "zoo:mobilenet_v1 has no weights of its own: give --weights FILE, or a folder with model"),
         (
             "zoo:mobilenet_v3@none",

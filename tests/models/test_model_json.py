@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from pellucid.files import write_json
 from pellucid.models import Model, create, is_model_folder, load, save, weights_hash
 from pellucid.models._model_json import build
 from pellucid.models.weights import sha256
@@ -349,3 +350,63 @@ def test_half_precision_weights_are_widened(folder: Path) -> None:
 def test_weights_of_another_architecture_are_refused(folder: Path) -> None:
     rewrite(folder, lambda told: told["arguments"].update(width=1))
     refused(folder, r"weights.safetensors: 0.bias must have shape \(1,\), got \(2,\)")
+
+
+def test_a_network_that_its_name_does_not_build_is_not_written(tmp_path: Path) -> None:
+    model = load("torchvision:squeezenet1_1@none")
+    model.network.get_submodule("classifier").register_module("1", nn.Conv2d(512, 10, 1))
+    message = (
+        r"the network is not the one that torchvision:squeezenet1_1 builds: classifier.1.weight must have shape "
+        r"\(1000, 512, 1, 1\), got \(10, 512, 1, 1\); load it with the arguments"
+    )
+    with pytest.raises(ValueError, match=message):
+        save(model, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_network_that_cannot_be_built_without_memory_is_saved_and_draws_no_numbers(tmp_path: Path) -> None:
+    model = load("torchvision:regnet_y_400mf@none,num_classes=3")
+    state = torch.random.get_rng_state()
+    save(model, tmp_path)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert load(tmp_path).classes == ("0", "1", "2")
+
+
+def test_the_folder_is_made_also_from_its_name(tmp_path: Path) -> None:
+    save(create("digits_cnn", classes=["a", "b"], width=1), str(tmp_path / "new" / "model"))
+    assert sorted(file.name for file in (tmp_path / "new" / "model").iterdir()) == ["model.json", "weights.safetensors"]
+
+
+@pytest.mark.parametrize("stopped_at", [1, 2, 3])
+def test_a_save_that_is_stopped_leaves_the_model_before(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, stopped_at: int
+) -> None:
+    before = load(folder).source["hash"]
+    steps = []
+
+    def stop(name: str, kept: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*args: Any, **options: Any) -> Any:
+            steps.append(name)
+            if len(steps) == stopped_at:
+                raise KeyboardInterrupt
+            return kept(*args, **options)
+
+        return step
+
+    monkeypatch.setattr("pellucid.models._model_json.write_json", stop("write", write_json))
+    monkeypatch.setattr(Path, "replace", stop("replace", Path.replace))
+    with pytest.raises(KeyboardInterrupt):
+        save(create("digits_cnn", classes=["a", "b"], width=2), folder)
+    monkeypatch.undo()
+    assert len(steps) == stopped_at
+    assert load(folder).source["hash"] == before
+    assert not [*folder.glob(".*")]
+
+
+def test_saving_again_replaces_the_model_and_its_weights(folder: Path) -> None:
+    (folder / "weights_of_mine.safetensors").write_bytes(b"")
+    for _ in range(2):
+        new = create("digits_cnn", classes=["a", "b"], width=2)
+        save(new, folder)
+        assert load(folder).source["hash"] == weights_hash(new.network)
+        assert len([*folder.iterdir()]) == 3

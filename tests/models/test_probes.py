@@ -1,4 +1,5 @@
 import gc
+import threading
 import tracemalloc
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -403,3 +404,42 @@ def test_two_hundred_calls_leave_no_tensor_and_no_memory_behind() -> None:
     finally:
         tracemalloc.stop()
     assert hooks(model) == 0
+
+
+@pytest.mark.parametrize("probe", [activations, graph_from])
+def test_two_threads_look_into_one_network_at_a_time(probe: Callable[..., AbstractContextManager[Any]]) -> None:
+    model, barrier = net(), threading.Barrier(2, timeout=20)
+    layers = "2" if probe is graph_from else ["2"]
+    images = [IMAGES, IMAGES.flip(0) * 2]
+    found: dict[int, tuple[Tensor, bool]] = {}
+
+    def look(number: int) -> None:
+        for _ in range(20):
+            with torch.no_grad(), probe(model, layers) as seen:
+                barrier.wait()  # both have their hooks
+                model(images[number])
+                found[number] = seen["2"], torch.is_grad_enabled()
+                barrier.wait()
+
+    threads = [threading.Thread(target=look, args=(number,)) for number in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with torch.no_grad():
+        for number in (0, 1):
+            torch.testing.assert_close(found[number][0], model[:3](images[number]))
+            assert found[number][0].is_leaf
+    assert hooks(model) == 0
+
+
+def test_a_probe_leaves_what_other_threads_do_alone() -> None:
+    model = net()
+    seen: list[Tensor] = []
+    with torch.no_grad(), graph_from(model, "2") as found:
+        thread = threading.Thread(target=lambda: seen.append(model(IMAGES.clone().requires_grad_())))
+        thread.start()
+        thread.join()
+        assert not found
+    assert seen[0].requires_grad
+    assert seen[0].shape == (2, 3)

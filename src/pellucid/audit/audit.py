@@ -35,7 +35,8 @@ class Audit(Findings):
         return {
             "format": 1,
             "images": len(self.predictions),
-            "unreadable": len(self.errors),
+            "unreadable": len(self.predictions.errors),
+            "left_out": len(self.errors),
             "accuracy": {
                 name: {"value": share.value, "low": share.low, "high": share.high}
                 for name, share in (("top1", self.top1), ("top5", self.top5))

@@ -9,7 +9,7 @@ from torch import Tensor
 from pellucid import explain
 from pellucid.checks import check_choice
 from pellucid.data import ImageSet, batches
-from pellucid.methods import methods
+from pellucid.methods import methods, taken
 from pellucid.models import Model, cam_layers
 from pellucid.progress import steps
 
@@ -74,7 +74,7 @@ def explain_rows(
             there = [some[place] for place in batch.indices.tolist()]
             if there:
                 pixels = batch.images(model.mean.device)
-                found = _explain(model, pixels, predictions, there, names=names, layer=layer, notes=notes)
+                found = _explain(model, pixels, predictions, there, names=names, layer=layer, seed=seed, notes=notes)
                 done |= {one.row: one for one in found}
             told(len(some))
 
@@ -93,18 +93,21 @@ def _explain(
     *,
     names: Sequence[str],
     layer: str | None,
+    seed: int,
     notes: dict[str, str],
 ) -> list[Explained]:
     predicted, truth = predictions.predicted[rows], predictions.targets[rows]
     wrong = (predicted != truth).nonzero()[:, 0]
     heats: list[list[tuple[str, int, Tensor]]] = [[] for _ in rows]
     for name in names:
-        options = {"layer": layer} if name == "grad_cam" and layer else {}
+        method = methods(explain)[name]
+        generator = torch.Generator(images.device).manual_seed(seed)
+        options = taken(method, {"layer": layer, "generator": generator})
         for which, targets in ((torch.arange(len(rows)), predicted), (wrong, truth[wrong])):
             if not len(which) or name in notes:
                 continue
             try:
-                found = methods(explain)[name](model, images[which], targets.to(images.device), **options).cpu()
+                found = method(model, images[which], targets.to(images.device), **options).cpu()
             except ValueError as error:  # the method says why this model does not suit it; the page repeats it
                 notes[name] = str(error)
                 continue

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from pellucid import report
+from pellucid import explain, report
+from pellucid.methods import methods, title
 from pellucid.metrics import Interval, strongest_confusions
 from pellucid.report import Fact, Section
 
@@ -18,8 +19,6 @@ FULL_MATRIX = 20
 WEAKEST = 10
 SIDE = 224
 """Longest side of a picture in the page, in pixels."""
-
-METHOD_NAMES = {"grad_cam": "Grad-CAM", "saliency": "Saliency"}
 
 
 def audit_page(found: Findings, facts: Sequence[Fact]) -> str:
@@ -44,7 +43,11 @@ def _accuracy(found: Findings) -> Section:
     body = report.cards(
         [
             ("Accuracy (top 1)", percent(found.top1.value), interval(found.top1)),
-            (f"Accuracy (top {k})", percent(found.top5.value), interval(found.top5)),
+            *(
+                [(f"Accuracy (top {k})", percent(found.top5.value), interval(found.top5))]
+                if k < len(found.classes)
+                else []
+            ),
             ("Loss", f"{found.loss:.3f}", "mean negative log probability of the true class, nats"),
             ("F1, macro", f"{found.per_class.macro_f1:.3f}", "mean over the classes that have images"),
             ("F1, weighted", f"{found.per_class.weighted_f1:.3f}", "mean weighted by images"),
@@ -55,6 +58,8 @@ def _accuracy(found: Findings) -> Section:
             "The network's outputs already sum to 1: it ends in a softmax, and the probabilities here are softmax "
             "of softmax. Give the network without its last softmax."
         )
+    if found.record.data.get("split") in {"train", "all"}:
+        body += report.notice("These pictures include the training split: a model that was trained on it looks better.")
     return Section(
         "accuracy",
         "How good it is",
@@ -208,7 +213,7 @@ def _entry(found: Findings, one: Explained) -> tuple[str, str, list[list[tuple[s
     strips = {predicted: [(report.data_uri(report.pixels(image), exact=small), "what the model sees")]}
     for method, target_class, heat in one.heats:
         large = report.fitted(heat[None], SIDE // 2, SIDE)[0]
-        caption = f"{METHOD_NAMES.get(method, method)} for “{found.classes[target_class]}”"
+        caption = f"{title(methods(explain)[method])} for “{found.classes[target_class]}”"
         picture = report.data_uri(report.overlay(image, large), exact=small)
         strips.setdefault(target_class, []).append((picture, caption))
     return says + truth, rows.files[one.row], list(strips.values())

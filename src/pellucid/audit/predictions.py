@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pellucid.data import ImageSet, Unreadable, batches
 from pellucid.metrics import brier, cross_entropy
-from pellucid.models import Model, are_probabilities, class_logits
+from pellucid.models import Model, are_probabilities, class_logits, rank
 from pellucid.progress import steps
 
 
@@ -96,6 +96,6 @@ def _one(model: Model, images: Tensor, targets: Tensor, top: int) -> tuple[tuple
     logits = class_logits(model, images)  # (n, K)
     targets = targets.to(logits.device)
     probabilities = logits.softmax(dim=1)
-    best = probabilities.topk(min(top, probabilities.shape[1]), dim=1)
-    kept = (best.indices, best.values, cross_entropy(logits, targets), brier(probabilities, targets))
+    ranked = rank(logits, min(top, logits.shape[1]))
+    kept = (ranked, probabilities.gather(1, ranked), cross_entropy(logits, targets), brier(probabilities, targets))
     return tuple(column.cpu() for column in kept), are_probabilities(logits)

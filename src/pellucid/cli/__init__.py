@@ -5,7 +5,9 @@ Exit codes: 0 fine; 1 a gate or a run failed; 2 wrong input, told in one line; 1
 
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
@@ -37,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _told(f"unknown command {words[0]!r}{near(words[0], VERBS)}; see pellucid --help", 2)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # idle threads sleep, so that decoding gets the cores
     verb = import_module(f"pellucid.cli.{words[0]}")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _stop)
     try:
         return _run(verb, words)
     except KeyboardInterrupt:
@@ -64,13 +68,31 @@ def _run(verb: ModuleType, words: list[str]) -> int:
     parser.add_argument("--config", action="config", help="read options from this YAML file")
     try:
         verb.arguments(parser)
-        parsed = parser.parse_args(words[1:])
+        parsed = parser.parse_args(_config_first(words[1:]))
     except ArgumentError as error:
         return _told(f"{_reason(str(error))}; see pellucid {words[0]} --help", 2)
     except SystemExit as done:  # --help and --print_config print and leave
         return int(done.code or 0)
     result: int = verb.run(parsed)
     return result
+
+
+def _config_first(words: list[str]) -> list[str]:
+    """Options with --config before all others, so that what is typed wins over what a file says."""
+    first: list[str] = []
+    rest: list[str] = []
+    left = iter(words)
+    for word in left:
+        if word == "--config":
+            first += [word, *(value for value in [next(left, None)] if value is not None)]
+        else:
+            (first if word.startswith("--config=") else rest).append(word)
+    return first + rest
+
+
+def _stop(_number: int, _frame: object) -> None:
+    """What a polite request to end does: the same as Ctrl-C, so that everything is tidied up."""
+    raise KeyboardInterrupt
 
 
 def _reason(message: str) -> str:

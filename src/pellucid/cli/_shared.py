@@ -1,5 +1,6 @@
 """What several verbs ask for and show in the same way."""
 
+import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,16 +42,15 @@ def load_model(args: Namespace) -> "Model":
 
 def add_options(parser: "ArgumentParser", method: "Method", *, prefix: str = "", skip: Sequence[str] = ()) -> None:
     """A flag for each option of a function, its help read off the docstring."""
-    from inspect import Parameter
-
     from pellucid.methods import options
 
     for option in options(method):
         if option.name not in skip:
-            required = option.default is Parameter.empty
-            how = {"required": True} if required else {"default": option.default}
             parser.add_argument(
-                f"--{prefix}{option.name.replace('_', '-')}", type=option.annotation, help=option.told, **how
+                f"--{prefix}{option.name.replace('_', '-')}",
+                type=option.annotation,
+                default=option.default,
+                help=option.told,
             )
 
 
@@ -59,6 +59,15 @@ def given(parsed: Any, method: "Method", skip: Sequence[str] = ()) -> dict[str, 
     from pellucid.methods import options
 
     return {o.name: getattr(parsed, o.name) for o in options(method) if o.name not in skip}
+
+
+def warn_of_softmax() -> None:
+    """Say that a network's outputs are probabilities already."""
+    print(
+        "pellucid: the network's outputs already sum to 1: it ends in a softmax, and probabilities here are softmax of "
+        "softmax; give the network without it",
+        file=sys.stderr,
+    )
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def _print(described: "Description") -> None:
     print(f"multiply-adds          {described.macs:,} (one multiply-add counts once)")
     print(f"operations             {described.flops:,} (2 a multiply-add, and element-wise ones)")
     print(f"activations            {described.activation_bytes / 2**20:.1f} MiB for one image")
-    print(f"suits Grad-CAM         {plain(', '.join(described.cam_layers)) or 'no layer has maps (N, C, h, w)'}")
+    print(f"suits Grad-CAM         {plain(', '.join(described.cam_layers)) or 'no late layer has maps (N, C, h, w)'}")
 
 
 def _field(field: "ReceptiveField | None") -> tuple[str, str, str]:

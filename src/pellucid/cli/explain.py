@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from ._shared import add_options, given, load_model, model_arguments, plain, progress
+from ._shared import add_options, given, load_model, model_arguments, plain, progress, warn_of_softmax
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -46,7 +46,7 @@ def arguments(parser: "ArgumentParser") -> None:
 
 def run(args: Namespace) -> int:
     """Write the maps; say where."""
-    from pellucid import data, explain
+    from pellucid import data, explain, models
     from pellucid.checks import check_choice
     from pellucid.files import check_new_folder, new_folder, write_json
     from pellucid.methods import methods
@@ -69,7 +69,9 @@ def run(args: Namespace) -> int:
             for batch in data.batches(pictures, model.geometry, batch_size=1):
                 errors += [{"file": e.file, "reason": e.reason} for e in batch.errors]
                 for place, image in zip(batch.indices.tolist(), batch.images(model.mean.device), strict=True):
-                    maps = _maps(model, image[None], args.target, chosen, layer=layer, why=why)
+                    if not images and models.predict(model, image[None], top=1).are_probabilities:
+                        warn_of_softmax()
+                    maps = _maps(model, image[None], args.target, chosen, layer=layer, why=why, seed=args.seed)
                     images.append(_saved(folder, pictures.items[place].file, image, maps, len(images)))
                 done(1)
         if not images:
@@ -99,29 +101,40 @@ def _layer(model: "Model", wanted: str | None, chosen: "Sequence[Method]") -> tu
         return wanted, "chosen with --layer"
     suited = cam_layers(model)
     if not suited:
-        raise ValueError("the model has no layer with maps (N, C, h, w); choose a --method that needs none")
+        raise ValueError(
+            "the model has no late layer with maps (N, C, h, w); name one with --layer, or a --method that needs none"
+        )
     others = f"; also suited: {', '.join(suited[1:4])}" if suited[1:] else ""
     return suited[0], f"the deepest layer with maps (N, C, h, w){others}"
 
 
 def _maps(
-    model: "Model", image: "Tensor", target: str, chosen: dict[str, dict[str, Any]], *, layer: str | None, why: str
+    model: "Model",
+    image: "Tensor",
+    target: str,
+    chosen: dict[str, dict[str, Any]],
+    *,
+    layer: str | None,
+    why: str,
+    seed: int,
 ) -> "list[Map]":
     """Every map of one image: targets first, then methods."""
     import torch
 
     from pellucid import explain
-    from pellucid.methods import methods, options
+    from pellucid.methods import methods, taken
     from pellucid.report import Map
 
     maps = []
     for index in _targets(model, image, target):
         for name, own in chosen.items():
             method = methods(explain)[name]
-            looks = any(option.name == "layer" for option in options(method))
-            where = {"layer": layer} if looks else {}
-            told: dict[str, Any] = {"options": own, **where, **({"why": why} if looks else {})}
-            heat = method(model, image, torch.tensor([index], device=image.device), **own, **where)[0]
+            generator = torch.Generator(image.device).manual_seed(seed)
+            chosen_for_it = taken(method, {"layer": layer, "generator": generator})
+            told: dict[str, Any] = {"options": own}
+            if "layer" in chosen_for_it:
+                told |= {"layer": layer, "why": why}
+            heat = method(model, image, torch.tensor([index], device=image.device), **own, **chosen_for_it)[0]
             maps.append(Map(name, index, model.classes[index], heat.cpu(), told))
     return maps
 

@@ -9,7 +9,7 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from ._shared import load_model, model_arguments, plain, progress
+from ._shared import load_model, model_arguments, plain, progress, warn_of_softmax
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -23,7 +23,7 @@ def arguments(parser: "ArgumentParser") -> None:
         "--top", type=int | None, default=None, help="classes told for each picture; 5, or all if fewer"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--batch-size", type=int, default=32, help="pictures a forward pass")
+    parser.add_argument("--batch-size", type=int, default=16, help="pictures a forward pass")
 
 
 def run(args: Namespace) -> int:
@@ -52,6 +52,8 @@ def run(args: Namespace) -> int:
         print(json.dumps({"format": 1, "images": entries, "unreadable": left_out}, indent=1))
     else:
         _print(entries)
+    if any(answer.are_probabilities for _, answer, _ in found):
+        warn_of_softmax()
     for error in errors:
         print(f"pellucid: {plain(error.file)}: {plain(error.reason)}", file=sys.stderr)
     return 1 if errors else 0

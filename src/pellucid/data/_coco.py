@@ -6,7 +6,7 @@ An image whose boxes are all of one category has that category as its class; any
 import json
 from collections import defaultdict
 
-from ._layout import SPLITS, Found, Layout, pictures_of, unreadable
+from ._layout import SPLITS, Found, Layout, LeftOut, pictures_of
 from .image_set import ClassLabel
 from .sources import Folder, Zip
 
@@ -31,9 +31,10 @@ def coco(home: Folder | Zip, member: str = "annotations.json") -> Layout:
     for categories, file, split in images:
         name, missing = find(file)
         if name is None or name in seen:
-            errors.append((file, f"listed {'twice in' if name else 'in'} annotations.json{missing}"))
+            reason = f"listed {'twice in' if name else 'in'} annotations.json{missing}"
+            errors.append(LeftOut(file, reason, SPLITS.get(split, split)))
             continue
         seen.add(name)
         label = ClassLabel(name=next(iter(categories))) if len(categories) == 1 else None
         found.append(Found(file, name, label, SPLITS.get(split, split)))
-    return Layout(tuple(found), (source,), unreadable(errors))
+    return Layout(tuple(found), (source,), tuple(errors))

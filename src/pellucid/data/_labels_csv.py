@@ -4,7 +4,7 @@ import csv
 from io import StringIO
 from pathlib import Path
 
-from ._layout import SPLITS, Found, Layout, pictures_of, unreadable
+from ._layout import SPLITS, Found, Layout, LeftOut, pictures_of
 from .image_set import ClassLabel
 from .sources import Folder, Zip
 
@@ -26,15 +26,17 @@ def labels_csv(home: Folder | Zip, member: str = "labels.csv") -> Layout:
     found, errors, seen = [], [], set[str]()
     for line, row in enumerate(rows, start=2):
         file = row[file_column] or ""
+        split = (row.get("split") or "").strip().lower()
+        split = SPLITS.get(split, split)
         name, missing = find(file)
         if name is None or name in seen:
-            errors.append((file or f"(line {line})", f"listed {'twice in' if name else 'in'} labels.csv{missing}"))
+            reason = f"listed {'twice in' if name else 'in'} labels.csv{missing}"
+            errors.append(LeftOut(file or f"(line {line})", reason, split))
             continue
         seen.add(name)
-        split = (row.get("split") or "").strip().lower()
         details = tuple((key, value or "") for key, value in row.items() if key not in kept)
-        found.append(Found(file, name, _label(row, table, line), SPLITS.get(split, split), 0, details))
-    return Layout(tuple(found), (source,), unreadable(errors))
+        found.append(Found(file, name, _label(row, table, line), split, 0, details))
+    return Layout(tuple(found), (source,), tuple(errors))
 
 
 def _rows(home: Folder | Zip, member: str) -> tuple[list[str], list[dict[str, str | None]]]:

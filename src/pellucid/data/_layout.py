@@ -34,12 +34,21 @@ class Found:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """One file that is no part of the set, and why."""
+
+    file: str
+    reason: str
+    split: str = ""  # "" when it is not known, or in none
+
+
+@dataclass(frozen=True)
 class Layout:
     """Everything a layout found."""
 
     found: tuple[Found, ...]
     sources: tuple[Source, ...]
-    errors: tuple[Unreadable, ...] = ()
+    errors: tuple[LeftOut, ...] = ()
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -67,6 +76,14 @@ class Layout:
             for one in self.found
             if split in {"all", one.split}
         )
+
+    def left_out(self, split: str) -> tuple[Unreadable, ...]:
+        """What a split leaves out: without that of another split, with the pictures that have none."""
+        others = set() if split == "all" else {*self.splits} - {split}
+        told = [Unreadable(one.file, one.reason) for one in self.errors if one.split not in others]
+        if split not in {"all", ""}:
+            told += [Unreadable(one.file, "has no split") for one in self.found if not one.split]
+        return tuple(told)
 
 
 def pictures_of(home: Folder | Zip, member: str) -> tuple[Folder | Zip, Callable[[str], tuple[str | None, str]]]:

@@ -13,6 +13,7 @@ from pellucid.checks import check_range
 from pellucid.geometry import Geometry
 
 from .image_set import ImageSet, Unreadable
+from .sources import Array
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,16 @@ def batches(
         images: the set.
         geometry: the frame every picture is brought to.
         batch_size: pictures a batch, at least 1; an unreadable file makes its batch smaller.
-        workers: decoding processes; None: as many as there are cores, at most 4, none for fewer than 64 pictures.
+        workers: decoding processes; None: as many as there are cores, at most 4; none for fewer than 64 pictures
+            or a set in memory.
 
     Yields:
         Batch; together they cover every item once. A batch may be empty when all its files failed.
     """
     check_range("batch_size", batch_size, 1)
     if workers is None:
-        workers = 0 if len(images) < 64 else min(4, os.cpu_count() or 1)
+        in_memory = all(isinstance(source, Array) for source in images.sources)
+        workers = 0 if in_memory or len(images) < 64 else min(4, os.cpu_count() or 1)
     check_range("workers", workers, 0)
     loader = DataLoader(
         _Reader(images, geometry),

@@ -23,7 +23,8 @@ def open_images(path: str | Path, *, split: str | None = None, class_level: int 
 
     Args:
         path: a folder or a zip file.
-        split: train, val, test, another split the set names, or all; None takes test, else val, else train.
+        split: train, val, test, another split the set names, or all; None takes the first of
+            test, val and train that has labels.
         class_level: how many folder names make a class: 1 for `cat/a.jpg`, 2 for `Greek/alpha/a.png`.
 
     Returns:
@@ -46,7 +47,7 @@ def open_images(path: str | Path, *, split: str | None = None, class_level: int 
         labels=layout.labels(),
         items=layout.items(chosen),
         sources=layout.sources,
-        errors=layout.errors,
+        errors=layout.left_out(chosen),
         split=chosen,
         splits=layout.splits,
     )
@@ -111,7 +112,9 @@ def _join(layouts: list[Layout]) -> Layout:
 
 def _choose(layout: Layout, split: str | None, path: str | Path) -> str:
     if split is None:
-        return next((name for name in ("test", "val", "train") if name in layout.splits), (*layout.splits, "")[0])
+        order = (*(name for name in ("test", "val", "train") if name in layout.splits), *layout.splits, "")
+        labelled = {one.split for one in layout.found if one.label is not None}
+        return next((name for name in order if name in labelled and name), order[0])
     wanted = SPLITS.get(split.lower(), split.lower())
     if wanted == "all":
         return wanted if layout.splits else ""

@@ -8,20 +8,21 @@ from pellucid.checks import Targets, check_choice
 OBJECTIVES = ("score", "logprob", "prob", "loss")
 
 
-def read_targets(outputs: Tensor, targets: Targets, objective: str = "score") -> Tensor:
+def read_targets(outputs: Tensor, targets: Targets, rows: int, objective: str = "score") -> Tensor:
     """One number for each image, (N,).
 
     Args:
         outputs: what the model returned; logits (N, K) when targets are class indices.
         targets: int64 (N,), or a callable on the outputs, which then decides alone.
+        rows: N, the images the outputs are of.
         objective: score (the logit), logprob, prob, or loss (the negative log probability).
     """
     check_choice("objective", objective, OBJECTIVES)
     if not isinstance(targets, Tensor):
         value = targets(outputs)
-        if not isinstance(value, Tensor) or value.ndim != 1:
+        if not isinstance(value, Tensor) or value.shape != (rows,):
             given = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise ValueError(f"a callable target must return one number for each image (N,), got {given}")
+            raise ValueError(f"a callable target must return one number for each image ({rows},), got {given}")
         return value
     if not isinstance(outputs, Tensor) or outputs.ndim != 2:
         given = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
@@ -41,7 +42,7 @@ def input_gradient(model: nn.Module, images: Tensor, targets: Targets, objective
     with torch.inference_mode(False), torch.enable_grad():
         pixels = images.detach().clone().requires_grad_()
         wanted = targets.clone() if isinstance(targets, Tensor) else targets
-        return gradient(read_targets(model(pixels), wanted, objective), pixels)
+        return gradient(read_targets(model(pixels), wanted, len(pixels), objective), pixels)
 
 
 def gradient(score: Tensor, source: Tensor) -> Tensor:

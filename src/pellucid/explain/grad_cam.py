@@ -41,7 +41,7 @@ def grad_cam(
         pixels = images.detach().clone()
         wanted = targets.clone() if isinstance(targets, Tensor) else targets
         with graph_from(model, name) as recorded, torch.no_grad():
-            score = read_targets(model(pixels), wanted)
+            score = read_targets(model(pixels), wanted, len(pixels))
         features = _maps(recorded, name, model, images)  # (N, K, h, w)
         weights = gradient(score, features).mean(dim=(2, 3), keepdim=True)  # (N, K, 1, 1)
         heat = (weights * features.detach()).sum(dim=1, keepdim=True)  # (N, 1, h, w)
@@ -53,7 +53,9 @@ def default_layer(model: nn.Module, images: Tensor) -> str:
     """The deepest layer that has maps, by dotted name."""
     suited = cam_layers(model, tuple(images.shape[1:]))
     if not suited:
-        raise ValueError("grad_cam needs a layer with maps (N, C, h, w); the model has none")
+        raise ValueError(
+            "grad_cam needs a late layer with maps (N, C, h, w); the model has none: name one with layer, or use saliency"
+        )
     return suited[0]
 
 
@@ -62,6 +64,6 @@ def _maps(recorded: dict[str, Tensor], name: str, model: nn.Module, images: Tens
     if features is None:
         raise ValueError(f"layer {name!r} is never reached in the forward pass")
     if features.ndim != 4 or features.shape[2] * features.shape[3] <= 1:
-        better = ", ".join(cam_layers(model, tuple(images.shape[1:]))[:3])
+        better = ", ".join(cam_layers(model, tuple(images.shape[1:]))[:3]) or "saliency, which needs none"
         raise ValueError(f"layer {name!r} puts out no map (N, C, h, w) but {tuple(features.shape)}; try {better}")
     return features

@@ -58,12 +58,13 @@ def occlusion(
     paint = _paint(model, images, fill)  # (C, 1, 1)
 
     def read(outputs: Tensor, rows: Tensor) -> Tensor:
-        return read_targets(outputs, targets[rows] if isinstance(targets, Tensor) else targets, objective)
+        wanted = targets[rows] if isinstance(targets, Tensor) else targets
+        return read_targets(outputs, wanted, len(rows), objective)
 
-    def hide(some: Tensor, numbers: Tensor) -> Tensor:
+    def hide(some: Tensor, numbers: Tensor, _rows: Tensor) -> Tensor:
         return torch.where(_inside(boxes[numbers], height, width)[:, None, None], paint, some)  # (p, n, C, H, W)
 
-    clean = evaluate(model, Plan(images, 1, lambda some, _: some[None]), read)[0]  # (N,)
+    clean = evaluate(model, Plan(images, 1, lambda some, *_: some[None]), read)[0]  # (N,)
     hidden = evaluate(model, Plan(images, len(boxes), hide, boxes), read, label="occlusion")  # (P, N)
     return _spread(clean - hidden, boxes, height, width).to(images)
 

@@ -9,7 +9,7 @@ from .find_classes import find_classes
 from .layers import Layer, cam_layers, layers
 from .load import load
 from .model import Model, network_of
-from .predict import Prediction, are_probabilities, class_logits, predict
+from .predict import Prediction, are_probabilities, class_logits, predict, rank
 from .weights import weights_hash
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "load",
     "network_of",
     "predict",
+    "rank",
     "save",
     "weights_hash",
     "zoo",

@@ -58,7 +58,7 @@ def union(fields: Sequence[Field]) -> Field:
 
 def is_map(field: Field, rank: int) -> bool | None:
     """Whether the axes lie in the last dimensions, in order, as (N, C, h, w); None where it is not known."""
-    if field is None:
+    if field is None or any(axis.dim < 0 for axis in field):  # summed over, or seeing all and lost sight of
         return None
     return all(axis.dim == rank - len(field) + number and axis.stride == 1 for number, axis in enumerate(field))
 
@@ -83,13 +83,17 @@ def transposed(field: Field, kernel: Ints, stride: Ints, *, padding: Ints, dilat
     return _on_axes(field, shape, spread)
 
 
-def resized(field: Field, reach: int, shape: Size) -> Field:
-    """Interpolation to a new size: nearest (reach 0), bilinear (1) or bicubic (3) further neighbours."""
+def resized(field: Field, reach: int, shape: Size, *, aligned: bool = False) -> Field:
+    """Interpolation to a new size: nearest (reach 0), bilinear (1) or bicubic (3) further neighbours.
+
+    Aligned, the centres of the corner units stay where they are; else the outer edges do.
+    """
 
     def grown(axis: Axis, i: int) -> Axis:
-        scale = shape[len(shape) - len(field or ()) + i] / axis.extent
-        start = axis.start + ((1 / scale - 1) / 2) * axis.jump
-        return replace(axis, size=axis.size + reach * axis.jump, jump=axis.jump / scale, start=start)
+        count = shape[len(shape) - len(field or ()) + i]
+        step = (axis.extent - 1) / max(1, count - 1) if aligned else axis.extent / count
+        start = axis.start + (0 if aligned else (step - 1) / 2 * axis.jump)
+        return replace(axis, size=axis.size + reach * axis.jump, jump=axis.jump * step, start=start)
 
     return _on_axes(field, shape, grown)
 

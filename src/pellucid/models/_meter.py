@@ -22,7 +22,7 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, images: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.macs = 0
+        self.macs = self.total_macs = 0  # the reader may take the first back to 0
         self.flops = 0
         self.image = tuple(images.shape[1:])  # (C, H, W)
         self._fields: MutableMapping[Tensor, Field] = WeakTensorKeyDictionary()
@@ -56,6 +56,7 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if packet in flop_registry:
             flops = flop_registry[packet](*args, **kwargs, out_val=out)
             self.macs += flops // 2
+            self.total_macs += flops // 2
             self.flops += flops
         elif outputs and outputs[0].is_floating_point() and packet not in _FREE:
             self.flops += outputs[0].numel() * _per_element(packet, args)

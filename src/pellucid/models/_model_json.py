@@ -1,7 +1,9 @@
 """model.json: what a folder says about its network. Everything in it is checked; nothing in it names code to run."""
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from .weights import no_larger_than, put_weights, read_weights, sha256
 from .zoo._build import build as build_zoo
 
 FILE = "model.json"
+WEIGHTS = "weights.safetensors"
 MAX_BYTES = 64 * 2**20
 MAX_SIDE = 16384
 KEYS: dict[str, type | tuple[type, ...]] = {
@@ -60,22 +63,41 @@ def load_folder(folder: Path) -> Model:
     return model
 
 
-def save(model: Model, folder: Path, *, record: Mapping[str, Any] | None = None) -> None:
-    """Write model.json and weights.safetensors into an existing folder, with a fingerprint.
+def save(model: Model, folder: str | Path, *, record: Mapping[str, Any] | None = None) -> None:
+    """Write model.json and weights.safetensors into a folder, which is made where it is missing; with a fingerprint.
+
+    A model that the folder held before stays whole until the new one is: its weights file is then another one,
+    with the hash of its content in its name.
 
     Raises:
-        ValueError: the model was not built by name, so that no file could say how to build it again.
+        ValueError: the model was not built by name, or changed since, so that no file could say how to build it again.
     """
     from safetensors.torch import save_file
 
     if model.build is None:
         raise ValueError("a model can be saved only if it was built by name (zoo, torchvision or timm)")
-    architecture, arguments = model.build
-    weights = folder / "weights.safetensors"
+    _check_built(model.network, *model.build)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.network.state_dict().items()}
-    save_file(state, weights)
+    with _beside(folder / WEIGHTS) as new_weights, _beside(folder / FILE) as new_file:
+        save_file(state, new_weights)
+        digest = sha256(new_weights)
+        weights = folder / (f"weights-{digest[:16]}.safetensors" if (folder / FILE).exists() else WEIGHTS)
+        write_json(new_file, _told(model, {"file": weights.name, "sha256": digest}, record or {}))
+        old = _weights_named(folder / FILE)
+        new_weights.replace(weights)
+        new_file.replace(folder / FILE)  # the last step: what it says is there
+    if old is not None and old != weights:
+        old.unlink(missing_ok=True)
+
+
+def _told(model: Model, weights: Mapping[str, str], record: Mapping[str, Any]) -> dict[str, Any]:
+    """What model.json says."""
+    assert model.build is not None
+    architecture, arguments = model.build
     geometry = model.geometry
-    told = {
+    return {
         "format": 1,
         "architecture": architecture,
         "arguments": dict(arguments),
@@ -90,11 +112,48 @@ def save(model: Model, folder: Path, *, record: Mapping[str, Any] | None = None)
         },
         "classes": list(model.classes),
         "class_ids": list(model.class_ids),
-        "weights": {"file": weights.name, "sha256": sha256(weights)},
+        "weights": dict(weights),
         "fingerprint": {"input": "ramp-v1", "logits_first8": fingerprint(model), "tolerance": 1e-3},
-        "record": dict(record or {}),
+        "record": dict(record),
     }
-    write_json(folder / FILE, told)
+
+
+def _check_built(network: nn.Module, architecture: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse a network whose weights would not fit the one that its name and arguments build."""
+    try:
+        with torch.device("meta"):
+            fresh = build(architecture, arguments)
+    except ValueError:  # some compute with their first weights, which needs memory
+        with torch.random.fork_rng(devices=[]):
+            fresh = build(architecture, arguments)
+    wanted = {name: tuple(tensor.shape) for name, tensor in fresh.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    names = [name for name in {**wanted, **found} if wanted.get(name) != found.get(name)]
+    if names:
+        spec = ",".join([architecture, *(f"{key}={value}" for key, value in arguments.items())])
+        raise ValueError(
+            f"the network is not the one that {spec} builds: {names[0]} must have shape "
+            f"{wanted.get(names[0], 'none')}, got {found.get(names[0], 'none')}; load it with the arguments that build "
+            "it as it is (torchvision:resnet18,num_classes=10), or keep it in a package.module:function"
+        )
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A temporary neighbour to write into; it is gone at the end, moved or removed."""
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _weights_named(path: Path) -> Path | None:
+    """The weights file of a model.json, if there is a sound one."""
+    try:
+        return _weights_file(path.parent, _read(path)["weights"])
+    except ValueError:
+        return None
 
 
 def build(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:

@@ -1,6 +1,8 @@
 """Bridge to timm's networks: a fixed list of names, input size, normalisation and class names from its metadata."""
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, cast
 
 import timm
@@ -9,7 +11,7 @@ from torch import nn
 
 from pellucid.checks import near
 
-from ._torchvision import tensors_only
+from ._torchvision import check_arguments, numbered, tensors_only
 from .model import Model
 from .weights import first_line
 
@@ -37,17 +39,20 @@ def build(name: str, arguments: dict[str, Any]) -> nn.Module:
     return network
 
 
-def load(text: str, *, random: bool = False) -> Model:
+def load(text: str, arguments: Mapping[str, int | float] = MappingProxyType({}), *, random: bool = False) -> Model:
     """`NAME`, `NAME.TAG` or either with `@none`; random leaves the weights for the caller to fill."""
     name, _, tag = text.partition("@")
     if tag and tag.lower() != "none":
         raise ValueError(f"timm:{text}: name weights as timm does, timm:{name}.TAG; after @ only none is known")
     random = random or tag.lower() == "none"
-    network = build(name, {}) if random else _pretrained(name)
+    check_arguments(f"timm:{name}", arguments, is_filled=random)
+    network = build(name, dict(arguments)) if random else _pretrained(name)
     told = cast(dict[str, Any], network.pretrained_cfg)
     channels, height, width = told["input_size"]
-    resize = None if told.get("crop_mode") == "squash" else _resize(told, height, width)
-    classes, ids = _classes(network, told["num_classes"])
+    channels = arguments.get("in_chans", channels)
+    resize = _resize(f"timm:{name}", told, needed=not random)
+    count = arguments.get("num_classes", told["num_classes"])
+    classes, ids = _classes(network, count) if count == told["num_classes"] else (numbered(count), [])
     return Model(
         network,
         mean=[*told["mean"]][:channels],
@@ -58,14 +63,25 @@ def load(text: str, *, random: bool = False) -> Model:
         resize=resize,
         interpolation=told["interpolation"] if told["interpolation"] != "random" else "bilinear",
         source={"architecture": f"timm:{name}", "weights": "none" if random else told.get("tag") or "default"},
-        build=(f"timm:{name}", {}),
+        build=(f"timm:{name}", dict(arguments)),
     )
 
 
-def _resize(told: dict[str, Any], height: int, width: int) -> int | tuple[int, int]:
-    """timm resizes so that the crop is `crop_pct` of the picture."""
-    scaled = [math.floor(side / told["crop_pct"]) for side in (height, width)]
-    return scaled[0] if height == width else (scaled[0], scaled[1])
+def _resize(spec: str, told: dict[str, Any], *, needed: bool) -> int | tuple[int, int]:
+    """timm resizes so that the crop is `crop_pct` of the picture: its shorter side, or (squash) both sides.
+
+    What cannot be said so (a border, a picture smaller than its crop) is refused where it is needed, for weights that
+    were trained with it; else the picture is cut.
+    """
+    height, width = told["input_size"][1:]
+    mode, share = told.get("crop_mode") or "center", told["crop_pct"]
+    if needed and (mode not in {"center", "squash"} or share > 1 or (mode == "center" and height != width)):
+        raise ValueError(
+            f"{spec}: its pictures are framed in a way that is not supported (crop mode {mode}, crop_pct {share}, "
+            f"{height} x {width}); load it by a package.module:function that returns a pellucid.models.Model"
+        )
+    scaled = [math.floor(side / min(1, share)) for side in (height, width)]
+    return scaled[0] if height == width and mode != "squash" else (scaled[0], scaled[1])
 
 
 def _classes(network: nn.Module, count: int) -> tuple[list[str], list[str]]:

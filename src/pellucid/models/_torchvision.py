@@ -2,16 +2,17 @@
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 import torchvision
 from torch import nn
 
-from pellucid.checks import check_choice, near
+from pellucid.checks import check_choice, check_range, near
 
 from .model import Model
 from .weights import first_line
@@ -39,14 +40,16 @@ def build(name: str, arguments: dict[str, Any]) -> nn.Module:
     return network
 
 
-def load(text: str, *, random: bool = False) -> Model:
+def load(text: str, arguments: Mapping[str, int | float] = MappingProxyType({}), *, random: bool = False) -> Model:
     """`NAME`, `NAME@WEIGHTS` or `NAME@none`; random leaves the weights for the caller to fill."""
     name, _, tag = text.partition("@")
     if name not in names():
         raise ValueError(f"torchvision has no classifier {name!r}{near(name, names())}")
     known = torchvision.models.get_model_weights(name)
-    if tag.lower() == "none" or random:
-        network = build(name, {})
+    random = random or tag.lower() == "none"
+    check_arguments(f"torchvision:{name}", arguments, is_filled=random)
+    if random:
+        network = build(name, dict(arguments))
         chosen = known.DEFAULT
         tag = "none"
     else:
@@ -56,6 +59,8 @@ def load(text: str, *, random: bool = False) -> Model:
         chosen = known[tag]
         network = _pretrained(name, chosen)
     preset, classes = chosen.transforms(), chosen.meta["categories"]
+    count = arguments.get("num_classes", len(classes))
+    classes = classes if count == len(classes) else numbered(count)
     source = {"architecture": f"torchvision:{name}", "weights": tag if tag == "none" else chosen.name}
     size = sides_of(preset.crop_size)
     resize = preset.resize_size[0]
@@ -70,8 +75,26 @@ def load(text: str, *, random: bool = False) -> Model:
         interpolation=interpolation,
         class_ids=imagenet_ids() if len(classes) == 1000 else (),
         source=source,
-        build=(f"torchvision:{name}", {}),
+        build=(f"torchvision:{name}", dict(arguments)),
     )
+
+
+def check_arguments(spec: str, arguments: Mapping[str, int | float], *, is_filled: bool) -> None:
+    """Refuse arguments beside a library's own weights, which fit the network without them, and odd class counts."""
+    if arguments and not is_filled:
+        raise ValueError(
+            f"{spec}: its own weights fit only the network without arguments; give --weights FILE, or take random "
+            f"ones with {spec}@none,{next(iter(arguments))}=..."
+        )
+    count = arguments.get("num_classes", 1)
+    if not isinstance(count, int):
+        raise ValueError(f"num_classes must be a whole number, got {count}")
+    check_range("num_classes", count, 1, 1_000_000)
+
+
+def numbered(count: int | float) -> list[str]:
+    """Names of classes of which only the number is known."""
+    return [str(index) for index in range(int(count))]
 
 
 def sides_of(crop: Sequence[int]) -> tuple[int, int]:

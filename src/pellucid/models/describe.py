@@ -11,7 +11,7 @@ from torch import nn
 
 from ._fields import told
 from ._meter import Meter
-from .layers import Layer, asked_with, best_for_cam, input_shape, note
+from .layers import Ended, asked_with, best_for_cam, input_shape, note
 from .model import network_of
 from .probes import calls, first_tensor
 
@@ -112,7 +112,7 @@ def describe(model: nn.Module, size: int | tuple[int, ...] | None = None) -> Des
     network = network_of(model)
     stack: list[str] = []
     own = {name: _Own() for name, _ in network.named_modules()}
-    finished: dict[str, tuple[Layer, bool]] = {}
+    finished: dict[str, Ended] = {}
     with asked_with(network, shape) as images, Meter(images) as meter:
 
         def settle() -> None:
@@ -142,7 +142,7 @@ def describe(model: nn.Module, size: int | tuple[int, ...] | None = None) -> Des
         settle()
     rows, by_kind = _rows(network, own)
     outputs = sum(own[row.name].bytes for row in rows if row.name in own)
-    return Description(shape, rows, best_for_cam(network, finished.values()), by_kind, outputs)
+    return Description(shape, rows, best_for_cam(network, [*finished.values()]), by_kind, outputs)
 
 
 class _Own:

@@ -30,14 +30,14 @@ class Plan:
     Fields:
         images: (N, C, H, W), what is varied.
         count: P.
-        vary: (images (n, C, H, W), numbers (p,), int64 in [0, P)) -> (p, n, C, H, W); pure, each variant depending
-            on its own number alone.
+        vary: (images (n, C, H, W), numbers (p,) int64 in [0, P), rows (n,) int64: their places in `images`)
+            -> (p, n, C, H, W); pure, each variant depending on its own number and image alone.
         boxes: (P, 4), int64, or None: outside rows [top, bottom) and columns [left, right) variant p equals its image.
     """
 
     images: Tensor
     count: int
-    vary: Callable[[Tensor, Tensor], Tensor]
+    vary: Callable[[Tensor, Tensor, Tensor], Tensor]
     boxes: Tensor | None = None
 
 
@@ -78,17 +78,17 @@ def evaluate(
         while start < count:
             some = images[start : start + max(1, rows // plan.count)]  # whole images, if a pass can hold them
             chunk = numbers[first : first + max(1, rows // len(some))]
-            which = torch.arange(start, start + len(some), device=images.device).repeat(len(chunk))
+            places = torch.arange(start, start + len(some), device=images.device)
             try:
-                outputs = model(plan.vary(some, chunk).flatten(0, 1))  # (p * n, ...)
+                outputs = model(plan.vary(some, chunk, places).flatten(0, 1))  # (p * n, ...)
             except RuntimeError as error:
                 if rows == 1 or not _is_out_of_memory(error):
                     raise
                 rows //= 2  # several images share a pass only while all their variants do, so none is begun
                 continue
-            found = read(outputs, which)  # (p * n, ...)
+            found = read(outputs, places.repeat(len(chunk)))  # (p * n, ...)
             kept.append(found.view(len(chunk), len(some), *found.shape[1:]))
-            done(len(which))
+            done(len(chunk) * len(some))
             first += len(chunk)
             if first == plan.count:
                 parts.append(torch.cat(kept))

@@ -1,9 +1,9 @@
 """The layers of a network: names, kinds, shapes, and which of them suit Grad-CAM; found by running it once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,14 @@ class Layer:
     calls: int  # how often it is called in one forward pass
 
 
+class Ended(NamedTuple):
+    """A layer, as it was when its call ended."""
+
+    layer: Layer
+    is_map: bool | None  # None: four dimensions of the image's ratio, but where the image lies in them is not known
+    macs: int  # multiply-adds of the network up to then
+
+
 def layers(model: nn.Module, size: int | tuple[int, ...] | None = None) -> tuple[Layer, ...]:
     """Every module that takes part in a forward pass, in the order in which they finish.
 
@@ -48,7 +56,7 @@ def layers(model: nn.Module, size: int | tuple[int, ...] | None = None) -> tuple
     Raises:
         ValueError: no size is known, or the network does not take it.
     """
-    return tuple(layer for layer, _ in _run(model, size))
+    return tuple(ended.layer for ended in _run(model, size))
 
 
 def cam_layers(model: nn.Module, size: int | tuple[int, ...] | None = None) -> tuple[str, ...]:
@@ -56,22 +64,28 @@ def cam_layers(model: nn.Module, size: int | tuple[int, ...] | None = None) -> t
 
     A layer qualifies when its output is a map (N, C, h, w) of more than one position, and when it computes
     something (a pool or a dropout does not). Among those of one resolution the least nested is taken, so that a
-    block goes before its parts, and of these the last.
+    block goes before its parts, and of these the last. None is named where the deepest lies in the first half of the
+    network, by multiply-adds and by layers: a patch embedding says nothing of what the blocks behind it found.
     """
     return best_for_cam(network_of(model), _run(model, size))
 
 
-def best_for_cam(network: nn.Module, finished: Iterable[tuple[Layer, bool]]) -> tuple[str, ...]:
-    """cam_layers, from the layers in the order in which they finished and whether each puts out a map."""
+def best_for_cam(network: nn.Module, finished: Sequence[Ended]) -> tuple[str, ...]:
+    """cam_layers, from the layers in the order in which they finished."""
+    features = _features(network, finished)
     best: dict[tuple[int, ...], str] = {}
-    for layer, is_map in finished:
-        if not is_map or _passes(network.get_submodule(layer.name)):
+    is_late: dict[str, bool] = {}
+    for order, (layer, is_map, macs) in enumerate(finished, 1):
+        is_placed = layer.shape[1] == features if is_map is None else is_map
+        if not is_placed or _passes(network.get_submodule(layer.name)):
             continue
+        is_late[layer.name] = 2 * order >= len(finished) or 2 * macs >= finished[-1].macs > 0
         other = best.get(layer.shape[2:])
         if other is None or layer.name.count(".") <= other.count("."):
             best.pop(layer.shape[2:], None)
             best[layer.shape[2:]] = layer.name
-    return tuple(reversed(best.values()))
+    names = tuple(reversed(best.values()))
+    return names if names and is_late[names[0]] else ()
 
 
 def input_shape(model: nn.Module, size: int | tuple[int, ...] | None) -> tuple[int, ...]:
@@ -128,9 +142,9 @@ def _place(running: list[tuple[str, nn.Module, Any]]) -> str:
     return f"{where}: " if got is None else f"{where}, given {tuple(got.shape)}: "
 
 
-def _run(model: nn.Module, size: int | tuple[int, ...] | None) -> list[tuple[Layer, bool]]:
-    """Each layer, and whether its output is a map (N, C, h, w) of more than one position."""
-    finished: dict[str, tuple[Layer, bool]] = {}
+def _run(model: nn.Module, size: int | tuple[int, ...] | None) -> list[Ended]:
+    """Each layer, in the order in which they finish."""
+    finished: dict[str, Ended] = {}
     shape = input_shape(model, size)
     with asked_with(model, shape) as images, Meter(images) as meter:
 
@@ -142,24 +156,30 @@ def _run(model: nn.Module, size: int | tuple[int, ...] | None) -> list[tuple[Lay
     return list(finished.values())
 
 
-def note(finished: dict[str, tuple[Layer, bool]], name: str, module: nn.Module, output: Any, meter: Meter) -> None:
+def note(finished: dict[str, Ended], name: str, module: nn.Module, output: Any, meter: Meter) -> None:
     """Enter a module call that ended into the table of layers; the network itself is no layer."""
     found = first_tensor(output)
     if found is None or not name:
         return
-    count = finished.pop(name)[0].calls + 1 if name in finished else 1
+    count = finished.pop(name).layer.calls + 1 if name in finished else 1
     leaf = next(module.children(), None) is None
     layer = Layer(name, type(module).__name__, tuple(found.shape), leaf, count)
-    finished[name] = (layer, _is_map(found, meter.is_map(found), meter.image))
+    finished[name] = Ended(layer, _is_map(found, meter.is_map(found), meter.image), meter.total_macs)
 
 
-def _is_map(output: Tensor, placed: bool | None, image: tuple[int, ...]) -> bool:
-    """Four dimensions, the last two a grid over the image; where that cannot be followed, their ratio must fit."""
+def _is_map(output: Tensor, placed: bool | None, image: tuple[int, ...]) -> bool | None:
+    """Four dimensions, the last two a grid over the image; None where that cannot be followed, but could be."""
     if output.ndim != 4 or output.shape[2] * output.shape[3] <= 1:
         return False
-    if placed is not None:
-        return placed
-    return round(output.shape[2] * image[2] / image[1]) == output.shape[3]
+    if placed is None and round(output.shape[2] * image[2] / image[1]) != output.shape[3]:
+        return False
+    return placed
+
+
+def _features(network: nn.Module, finished: Sequence[Ended]) -> int | None:
+    """What the last fully connected layer is given: a map of as many channels is what was pooled for it."""
+    modules = [network.get_submodule(ended.layer.name) for ended in finished]
+    return next((module.in_features for module in reversed(modules) if isinstance(module, nn.Linear)), None)
 
 
 def _passes(module: nn.Module) -> bool:

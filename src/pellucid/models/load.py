@@ -2,6 +2,7 @@
 
 runs/digits                            a folder with model.json and weights.safetensors
 torchvision:resnet50                   its DEFAULT weights; @IMAGENET1K_V1 names others, @none leaves random ones
+torchvision:resnet50,num_classes=10    with `weights`, or @none before the comma; its classes are named 0 to 9
 timm:vit_base_patch16_224.augreg_in1k  likewise
 zoo:mobilenet_v1,width=0.75            a network of our own, with `weights`, or mobilenet_v1@none
 package.module:function                runs your code, which returns a Model
@@ -10,11 +11,11 @@ package.module:function                runs your code, which returns a Model
 import importlib
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pellucid.checks import check_choice, check_range, near
 
@@ -44,11 +45,11 @@ def load(spec: str | os.PathLike[str], *, weights: str | Path | None = None) -> 
     elif kind == "torchvision" and rest:
         from . import _torchvision
 
-        model = _torchvision.load(rest, random=weights is not None)
+        model = _torchvision.load(*_arguments(rest, kind), random=weights is not None)
     elif kind == "timm" and rest:
         from . import _timm
 
-        model = _timm.load(rest, random=weights is not None)
+        model = _timm.load(*_arguments(rest, kind), random=weights is not None)
     elif kind == "zoo" and rest:
         model = _zoo(rest, trained=weights is not None)
     elif rest and all(part.isidentifier() for part in [*kind.split("."), rest]):
@@ -60,7 +61,9 @@ def load(spec: str | os.PathLike[str], *, weights: str | Path | None = None) -> 
             f"or package.module:function{near(text, beside)}"
         )
     if weights is not None:
-        put_weights(model.network, read_weights(weights), str(weights))
+        state = read_weights(weights)
+        _check_head(model, state, text, str(weights))
+        put_weights(model.network, state, str(weights))
         model.source["weights"] = {"file": str(weights), "sha256": sha256(Path(weights))}
     model.source = {"spec": text, **model.source, "hash": weights_hash(model.network)}
     if model.build is not None:  # our own, torchvision's and timm's nets are known to take it; it is faster on a CPU
@@ -70,12 +73,11 @@ def load(spec: str | os.PathLike[str], *, weights: str | Path | None = None) -> 
 
 def _zoo(text: str, *, trained: bool) -> Model:
     """`NAME`, `NAME,argument=number`, with `@none` behind the name for random weights."""
-    head, *pairs = text.split(",")
+    head, arguments = _arguments(text, "zoo")
     name = head.removesuffix("@none")
     check_choice("zoo architecture", name, names())
     if not trained and name == head:
         raise ValueError(f"zoo:{name} has no weights of its own: give --weights FILE, or a folder with model.json")
-    arguments = dict(_argument(pair) for pair in pairs)
     usual = 1000 if len(sys.modules[f"pellucid.models.zoo.{name}"].INPUT["mean"]) == 3 else 10
     count = arguments.pop("classes", usual)
     if not isinstance(count, int):
@@ -90,12 +92,34 @@ def _zoo(text: str, *, trained: bool) -> Model:
     return model
 
 
-def _argument(pair: str) -> tuple[str, Any]:
-    key, equals, value = pair.partition("=")
-    try:
-        return key, int(value) if value.lstrip("-").isdecimal() else float(value)
-    except ValueError as error:
-        raise ValueError(f"zoo argument must be name=number, got {pair!r}{'' if equals else ' without ='}") from error
+def _arguments(text: str, kind: str) -> tuple[str, dict[str, int | float]]:
+    """`HEAD,argument=number,...` taken apart."""
+    head, *pairs = text.split(",")
+    arguments: dict[str, int | float] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        try:
+            arguments[key] = int(value) if value.lstrip("-").isdecimal() else float(value)
+        except ValueError as error:
+            lack = "" if equals else " without ="
+            raise ValueError(f"{kind} argument must be name=number, got {pair!r}{lack}") from error
+    return head, arguments
+
+
+def _check_head(model: Model, state: Mapping[str, Tensor], spec: str, origin: str) -> None:
+    """Where nothing but the number of classes differs (a head trained for others), say how to ask for the file's."""
+    wanted, count = model.network.state_dict(), len(model.classes)
+    differ = {name: tensor.shape for name, tensor in state.items() if tensor.shape != wanted.get(name, tensor).shape}
+    counts = {shape[0] for name, shape in differ.items() if shape and (count, *shape[1:]) == wanted[name].shape}
+    if model.build is None or len(counts) != 1 or any((count, *s[1:]) != wanted[n].shape for n, s in differ.items()):
+        return
+    layer, found, kind = next(iter(differ)).rpartition(".")[0], counts.pop(), spec.partition(":")[0]
+    head = ",".join(part for part in spec.split(",") if not part.startswith(("num_classes=", "classes=")))
+    raise ValueError(
+        f"{origin}: seems to have {found} classes, for its layer {layer} has {found} outputs and that of {spec} "
+        f"{count}; ask for {head},{'classes' if kind == 'zoo' else 'num_classes'}={found}, or, to name the classes, "
+        "give a model folder or a package.module:function that returns a pellucid.models.Model"
+    )
 
 
 def _user_code(module: str, function: str) -> Model:

@@ -17,6 +17,7 @@ class Prediction:
     indices: Tensor  # (N, k), int64
     probabilities: Tensor  # (N, k), float32, in [0, 1]
     logits: Tensor  # (N, k), float32, raw scores; no confidences
+    are_probabilities: bool  # the outputs already sum to 1: the network ends in softmax, and this is softmax twice
 
 
 @torch.inference_mode()
@@ -35,12 +36,14 @@ def predict(model: nn.Module, images: Tensor, *, top: int = 5) -> Prediction:
     check_images(images)
     logits = class_logits(model, images)  # (N, K)
     check_range("top", top, 1, logits.shape[1])
-    ranked = logits.sort(dim=1, descending=True, stable=True)
-    return Prediction(
-        ranked.indices[:, :top].clone(),
-        logits.softmax(dim=1).gather(1, ranked.indices[:, :top]),
-        ranked.values[:, :top].clone(),
-    )
+    indices = rank(logits, top)
+    probabilities = logits.softmax(dim=1).gather(1, indices)
+    return Prediction(indices, probabilities, logits.gather(1, indices), are_probabilities(logits))
+
+
+def rank(logits: Tensor, top: int) -> Tensor:
+    """The `top` classes of the highest logits, (N, top), int64; ties go to the lower index."""
+    return logits.sort(dim=1, descending=True, stable=True).indices[:, :top].clone()
 
 
 def class_logits(model: nn.Module, images: Tensor) -> Tensor:

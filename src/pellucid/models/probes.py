@@ -5,6 +5,7 @@ modules that are called several times, with in-place and functional ReLU, with t
 """
 
 import math
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -185,18 +186,29 @@ class _Relu(torch.autograd.Function):
         return ctx.rule(active, gradient), None, None
 
 
+_REGISTRATION = threading.Lock()
+"""torch numbers hooks by a counter that two threads may read at once; the later would replace the earlier."""
+
+
 @contextmanager
 def _hooks(
     forward: Sequence[tuple[nn.Module, Callable[..., Any]]], pre: Sequence[tuple[nn.Module, Callable[..., Any]]] = ()
 ) -> Iterator[None]:
-    """Register hooks for the length of a block."""
-    handles = [module.register_forward_hook(hook) for module, hook in forward]
-    handles += [module.register_forward_pre_hook(hook) for module, hook in pre]
+    """Register hooks for the length of a block; they act only in this thread, for others may use the network too."""
+    with _REGISTRATION:
+        handles = [module.register_forward_hook(_here(hook)) for module, hook in forward]
+        handles += [module.register_forward_pre_hook(_here(hook)) for module, hook in pre]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _here(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """The hook, doing nothing in any thread but this one."""
+    thread = threading.get_ident()
+    return lambda *call: hook(*call) if threading.get_ident() == thread else None
 
 
 def _replaced(output: Any, old: Tensor, new: Tensor) -> Any:
