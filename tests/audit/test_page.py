@@ -139,3 +139,11 @@ def test_many_classes_get_a_list_instead_of_a_matrix() -> None:
     assert len(tables["The 10 weakest classes"]) == 11
     assert len(tables["Every class, weakest first"]) == 31
     assert len(tables["The strongest confusions"]) == 21
+
+
+def test_the_page_says_which_class_is_which(found: Audit, page: str) -> None:
+    assert len(found.matches) > 1
+    assert "Which class of the model each class of the pictures is taken to be" in page
+    for match in found.matches:
+        assert f"<td>{found.classes[match.index]}</td>" in page
+        assert f"<td>{match.by}</td>" in page

@@ -1,12 +1,13 @@
 """The main job: a model and a folder of labelled images in, findings out."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pellucid.checks import check_eval, check_range
-from pellucid.data import ImageSet, Unreadable, match_classes
+from pellucid.data import ImageSet, Unreadable, class_matches, match_classes
 from pellucid.files import new_folder, write_json
 from pellucid.metrics import confusion, in_top_k, per_class, proportion, reliability
 from pellucid.models import Model
@@ -44,6 +45,7 @@ class Audit(Findings):
             "loss": self.loss,
             "calibration": {"ece": self.ece, "brier": self.brier, "nll": self.loss},
             "f1": {"macro": self.per_class.macro_f1, "weighted": self.per_class.weighted_f1},
+            "classes_matched_by": dict(Counter(match.by for match in self.matches)),
             "facts": [fact.text for fact in self.facts],
             "model": dict(self.record.model),
             "record": self.record.json(),
@@ -123,6 +125,7 @@ def audit(
     if not images.labels or all(item.target is None for item in images.items):
         raise ValueError(f"{images.path}: has no labels: an audit needs class folders or a labels.csv")
     names = chosen_methods(methods)
+    matches = class_matches(images, model.classes, model.class_ids, class_map)
     index = match_classes(images, model.classes, model.class_ids, class_map)
     own = [-1 if item.target is None else int(index[item.target]) for item in images.items]
     rows = predict_set(model, images, own, top=TOP, batch_size=batch_size, workers=workers)
@@ -138,6 +141,7 @@ def audit(
         per_class=per_class(matrix),
         bins=reliability(rows.confidence, rows.correct, bins=bins),
         errors=(*images.errors, *(Unreadable(file, "has no label") for file in nameless), *rows.errors),
+        matches=tuple(matches),
         shown=explain_rows(model, images, rows, names, count=shown, seed=seed),
         record=record(
             "audit",

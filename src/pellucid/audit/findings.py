@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pellucid.data import Unreadable
+from pellucid.data import ClassMatch, Unreadable
 from pellucid.metrics import Interval, PerClass, Reliability, expected_calibration_error
 from pellucid.records import Record
 
@@ -24,6 +24,7 @@ class Findings:
     per_class: PerClass
     bins: Reliability
     errors: tuple[Unreadable, ...]  # files that were left out
+    matches: tuple[ClassMatch, ...]  # which class of the model each class of the set is, and how that was found
     shown: Shown
     record: Record
 

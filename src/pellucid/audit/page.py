@@ -95,6 +95,12 @@ def _classes(found: Findings) -> Section:
         body = report.table(head, rows(order[:WEAKEST]), f"The {WEAKEST} weakest classes", numbers=numbers)
         whole = report.table(head, rows(order), "Every class, weakest first", numbers=numbers)
         body += report.details(f"All {len(present)} classes", whole)
+    matched = [(match.label, found.classes[match.index], match.index, match.by) for match in found.matches]
+    sides = ("class of the pictures", "class of the model", "number", "matched by")
+    body += report.details(
+        "Which class of the model each class of the pictures is taken to be",
+        report.table(sides, matched, "Matched by key (wnid), name, number, or your own map", numbers=(2,)),
+    )
     return Section(
         "classes",
         "Class by class",

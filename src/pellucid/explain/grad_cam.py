@@ -54,7 +54,7 @@ def default_layer(model: nn.Module, images: Tensor) -> str:
     suited = cam_layers(model, tuple(images.shape[1:]))
     if not suited:
         raise ValueError(
-            "grad_cam needs a late layer with maps (N, C, h, w); the model has none: name one with layer, or use saliency"
+            "grad_cam needs a late layer with maps (N, C, h, w); the model has none: name a layer, or use saliency"
         )
     return suited[0]
 
