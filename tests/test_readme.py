@@ -1,0 +1,56 @@
+"""What README and quick start show runs as written, as far as it needs nothing but the demo."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from pellucid.cli import VERBS, main
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("readme")
+    assert main(["demo", "--epochs", "1", "-o", str(folder / "demo")]) == 0
+    return folder
+
+
+def blocks(name: str, language: str) -> list[str]:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_the_python_example_runs(
+    demo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(demo)
+    (example,) = blocks("README.md", "python")
+    assert len([line for line in example.splitlines() if line.strip()]) <= 11
+    exec(compile(example, "README.md", "exec"), {"__name__": "readme"})
+    assert "Interval(" in capsys.readouterr().out
+    assert (demo / "report" / "index.html").is_file()
+
+
+def test_the_commands_on_the_demo_run(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(demo)
+    shown = [line for block in blocks("docs/quickstart.md", "sh") for line in block.splitlines() if "demo/run" in line]
+    assert len(shown) == 2
+    for line in shown:
+        assert main(shlex.split(line)[1:]) == 0
+
+
+def test_every_command_shown_exists() -> None:
+    for name in ("README.md", "docs/quickstart.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        named = set(re.findall(r"(?:^|`)pellucid ([a-z]+)", text, flags=re.MULTILINE))
+        assert named
+        assert named <= set(VERBS)
+
+
+def test_every_link_leads_somewhere() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
