@@ -8,7 +8,8 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from io import TextIOWrapper
 from types import ModuleType
@@ -39,10 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _told(f"unknown command {words[0]!r}{near(words[0], VERBS)}; see pellucid --help", 2)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # idle threads sleep, so that decoding gets the cores
     verb = import_module(f"pellucid.cli.{words[0]}")
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _stop)
     try:
-        return _run(verb, words)
+        with _tidy_end():
+            return _run(verb, words)
     except KeyboardInterrupt:
         return _told("interrupted; nothing was left half written", 130)
     except ValueError as error:
@@ -90,9 +90,21 @@ def _config_first(words: list[str]) -> list[str]:
     return first + rest
 
 
-def _stop(_number: int, _frame: object) -> None:
-    """What a polite request to end does: the same as Ctrl-C, so that everything is tidied up."""
-    raise KeyboardInterrupt
+@contextmanager
+def _tidy_end() -> Iterator[None]:
+    """A polite request to end does what Ctrl-C does while the block runs, so that everything is tidied up."""
+
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _reason(message: str) -> str:
