@@ -8,7 +8,7 @@ import torch
 
 from pellucid.audit import Audit, audit
 from pellucid.audit.facts import facts
-from pellucid.metrics import confusion, per_class, proportion, reliability
+from pellucid.metrics import per_class, proportion, reliability
 
 from .sets import CLASSES, image_set, model
 
@@ -33,13 +33,11 @@ def told(
         probabilities=sure[:, None],
         files=base.predictions.files[: len(truth)],
     )
-    matrix = confusion(truth, ranked[:, 0], len(CLASSES))
     found = replace(
         base,
         predictions=rows,
         top1=proportion(int(rows.correct.sum()), len(rows)),
-        confusion=matrix,
-        per_class=per_class(matrix),
+        per_class=per_class(truth, ranked[:, 0], len(CLASSES)),
         bins=reliability(sure, rows.correct),
     )
     return [fact.text for fact in facts(found)]

@@ -24,7 +24,7 @@ def test_confusion_equals_scikit_learn() -> None:
 
 
 def test_precision_recall_f1_equal_scikit_learn() -> None:
-    score = per_class(confusion(TARGETS, PREDICTED, 6))
+    score = per_class(TARGETS, PREDICTED, 6)
     expected = precision_recall_fscore_support(TARGETS, PREDICTED, labels=range(6), zero_division=0.0)
     for ours, theirs in zip((score.precision, score.recall, score.f1, score.support), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-12)
@@ -32,7 +32,7 @@ def test_precision_recall_f1_equal_scikit_learn() -> None:
 
 @pytest.mark.parametrize("average", ["macro", "weighted"])
 def test_mean_f1_equals_scikit_learn_over_classes_with_images(average: str) -> None:
-    score = per_class(confusion(TARGETS, PREDICTED, 6))
+    score = per_class(TARGETS, PREDICTED, 6)
     expected = precision_recall_fscore_support(TARGETS, PREDICTED, labels=range(5), average=average, zero_division=0.0)[
         2
     ]
@@ -69,7 +69,16 @@ def test_proportion_refuses_no_trials() -> None:
         proportion(0, 0)
 
 
-def test_strongest_confusions_are_sorted_and_off_the_diagonal() -> None:
+def test_strongest_confusions_are_sorted_and_hold_no_hits() -> None:
     matrix = torch.tensor([[9, 2, 0], [5, 1, 5], [0, 0, 7]])
-    assert strongest_confusions(matrix, 3) == [(1, 0, 5), (1, 2, 5), (0, 1, 2)]
-    assert matrix[0, 0] == 9, "the matrix itself is left alone"
+    pairs = torch.tensor([(a, b) for a in range(3) for b in range(3) for _ in range(int(matrix[a, b]))])
+    assert strongest_confusions(pairs[:, 0], pairs[:, 1], 3) == [(1, 0, 5), (1, 2, 5), (0, 1, 2)]
+    assert strongest_confusions(pairs[:, 0], pairs[:, 0], 3) == []
+
+
+def test_a_million_classes_need_no_square() -> None:
+    last = torch.tensor([999_999, 999_999, 3])
+    score = per_class(last, torch.tensor([999_999, 3, 3]), 1_000_000)
+    assert (float(score.recall[999_999]), float(score.precision[3]), float(score.f1[3])) == pytest.approx(
+        (0.5, 0.5, 2 / 3)
+    )

@@ -9,7 +9,7 @@ from typing import Any
 from pellucid.checks import check_eval, check_range
 from pellucid.data import ImageSet, Unreadable, class_matches, match_classes
 from pellucid.files import new_folder, write_json
-from pellucid.metrics import confusion, in_top_k, per_class, proportion, reliability
+from pellucid.metrics import in_top_k, per_class, proportion, reliability
 from pellucid.models import Model
 from pellucid.records import record
 from pellucid.report import Fact
@@ -130,15 +130,13 @@ def audit(
     own = [-1 if item.target is None else int(index[item.target]) for item in images.items]
     rows = predict_set(model, images, own, top=TOP, batch_size=batch_size, workers=workers)
     hits = in_top_k(rows.ranked, rows.targets)
-    matrix = confusion(rows.targets, rows.predicted, len(model.classes))
     nameless = [item.file for item, target in zip(images.items, own, strict=True) if target < 0]
     return Audit(
         classes=model.classes,
         predictions=rows,
         top1=proportion(int(rows.correct.sum()), len(rows)),
         top5=proportion(int(hits.sum()), len(rows)),
-        confusion=matrix,
-        per_class=per_class(matrix),
+        per_class=per_class(rows.targets, rows.predicted, len(model.classes)),
         bins=reliability(rows.confidence, rows.correct, bins=bins),
         errors=(*images.errors, *(Unreadable(file, "has no label") for file in nameless), *rows.errors),
         matches=tuple(matches),

@@ -59,7 +59,7 @@ def _confused(found: Findings) -> Fact:
     wrong = int((~found.predictions.correct).sum())
     if not wrong:
         return Fact("Most confused", "nothing", "No image is taken for another class.")
-    true, taken, count = strongest_confusions(found.confusion, 1)[0]
+    true, taken, count = strongest_confusions(found.predictions.targets, found.predictions.predicted, 1)[0]
     if count == 1 and wrong > 1:
         return Fact("Most confused", "no pair twice", f"No pair of classes is confused twice; {wrong} are once.")
     times = "once" if count == 1 else f"{count} times"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pellucid.data import ClassMatch, Unreadable
-from pellucid.metrics import Interval, PerClass, Reliability, expected_calibration_error
+from pellucid.metrics import Interval, PerClass, Reliability, confusion, expected_calibration_error
 from pellucid.records import Record
 
 from .explained import Shown
@@ -20,13 +20,17 @@ class Findings:
     predictions: Predictions  # a row for each image
     top1: Interval
     top5: Interval  # of min(5, K) classes
-    confusion: Tensor  # (K, K), int64, rows true, columns predicted
     per_class: PerClass
     bins: Reliability
     errors: tuple[Unreadable, ...]  # files that were left out
     matches: tuple[ClassMatch, ...]  # which class of the model each class of the set is, and how that was found
     shown: Shown
     record: Record
+
+    @property
+    def confusion(self) -> Tensor:
+        """(K, K), int64, rows true, columns predicted; made anew at each call, and large for many classes."""
+        return confusion(self.predictions.targets, self.predictions.predicted, len(self.classes))
 
     @property
     def loss(self) -> float:

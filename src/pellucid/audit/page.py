@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+import torch
 from markupsafe import Markup
 
 from pellucid import explain, report
 from pellucid.methods import methods, title
-from pellucid.metrics import Interval, strongest_confusions
+from pellucid.metrics import Interval, confusion, strongest_confusions
 from pellucid.report import Fact, Section
 
 from .explained import Explained
@@ -111,8 +112,9 @@ def _classes(found: Findings) -> Section:
 
 
 def _confusions(found: Findings) -> Section:
-    present = ((found.confusion.sum(dim=0) + found.confusion.sum(dim=1)) > 0).nonzero()[:, 0].tolist()
-    pairs = strongest_confusions(found.confusion, 20)
+    truth, taken = found.predictions.targets, found.predictions.predicted
+    present = sorted({*truth.tolist(), *taken.tolist()})
+    pairs = strongest_confusions(truth, taken, 20)
     support = found.per_class.support
     table = report.table(
         ("true class", "taken for", "images", "share of the class"),
@@ -121,7 +123,9 @@ def _confusions(found: Findings) -> Section:
         numbers=(2, 3),
     )
     if len(present) <= FULL_MATRIX:
-        matrix = found.confusion[present][:, present].tolist()
+        places = torch.full((len(found.classes),), 0)
+        places[present] = torch.arange(len(present))
+        matrix = confusion(places[truth], places[taken], len(present)).tolist()
         names = [found.classes[i] for i in present]
         body = report.grid(names, matrix, "Images by true class (rows) and predicted class (columns)")
         body += report.details("The same as a list, strongest first", table) if pairs else Markup("")

@@ -1,6 +1,7 @@
 """How often a classifier is right, and what it takes for what."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import torch
@@ -88,7 +89,7 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def confusion(targets: Tensor, predicted: Tensor, classes: int) -> Tensor:
-    """How many images of each class were taken for each class.
+    """How many images of each class were taken for each class; dense, so for sets of few classes.
 
     Args:
         targets: (N,), int64, in [0, classes).
@@ -101,30 +102,35 @@ def confusion(targets: Tensor, predicted: Tensor, classes: int) -> Tensor:
     return torch.bincount(targets * classes + predicted, minlength=classes**2).view(classes, classes)
 
 
-def per_class(matrix: Tensor) -> PerClass:
-    """Precision, recall and F1 from a confusion matrix.
+def per_class(targets: Tensor, predicted: Tensor, classes: int) -> PerClass:
+    """Precision, recall and F1 of each class, in memory that grows with the classes, not with their square.
 
     Args:
-        matrix: (K, K), int64, rows true, columns predicted.
+        targets: (N,), int64, in [0, classes).
+        predicted: (N,), int64, in [0, classes).
+        classes: K.
     """
-    hits = matrix.diagonal().double()
-    support, predicted = matrix.sum(dim=1), matrix.sum(dim=0)
-    precision = hits / predicted.clamp(min=1)
-    recall = hits / support.clamp(min=1)
-    f1 = 2 * hits / (support + predicted).clamp(min=1)
-    return PerClass(precision, recall, f1, support, predicted)
+    hits, support, taken = (
+        torch.bincount(each, minlength=classes) for each in (targets[targets == predicted], targets, predicted)
+    )
+    precision = hits.double() / taken.clamp(min=1)
+    recall = hits.double() / support.clamp(min=1)
+    f1 = 2 * hits.double() / (support + taken).clamp(min=1)
+    return PerClass(precision, recall, f1, support, taken)
 
 
-def strongest_confusions(matrix: Tensor, count: int) -> list[tuple[int, int, int]]:
+def strongest_confusions(targets: Tensor, predicted: Tensor, count: int) -> list[tuple[int, int, int]]:
     """The most frequent mistakes.
 
     Args:
-        matrix: (K, K), int64, rows true, columns predicted.
+        targets: (N,), int64.
+        predicted: (N,), int64.
         count: how many at most.
 
     Returns:
         (true class, predicted class, images), most images first, then by class.
     """
-    wrong = matrix.clone().fill_diagonal_(0)
-    pairs = [(int(a), int(b), int(wrong[a, b])) for a, b in wrong.nonzero().tolist()]
-    return sorted(pairs, key=lambda pair: (-pair[2], pair[0], pair[1]))[:count]
+    wrong = targets != predicted
+    pairs = Counter(zip(targets[wrong].tolist(), predicted[wrong].tolist(), strict=True))
+    ranked = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:count]
+    return [(true, taken, images) for (true, taken), images in ranked]
