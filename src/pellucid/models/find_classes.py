@@ -1,7 +1,7 @@
 """Class names, keys or numbers, as a user writes them, to class indices."""
 
 from pellucid.checks import near
-from pellucid.class_names import ClassTable, plain_name
+from pellucid.class_names import ClassTable
 
 from .model import Model
 
@@ -29,7 +29,7 @@ def find_classes(model: Model, words: str) -> list[int]:
 def _one(table: ClassTable, word: str) -> int:
     index = table.find(word)
     if index is None:
-        several = sorted(table.names.get(plain_name(word), ()))
+        several = sorted(table.named(word))
         if several:
             raise ValueError(f"{word!r} names {len(several)} classes, give one of the numbers {several}")
         last = len(table.classes) - 1
