@@ -66,10 +66,10 @@ def folders(*names: str) -> ImageSet:
 def test_it_is_told_what_each_class_was_matched_by() -> None:
     labels = [ClassLabel("tench", "", 0), ClassLabel("", "n02"), ClassLabel("crane", "", 2), ClassLabel("x", "", 3)]
     assert class_matches(labelled(*labels), CLASSES, IDS, {"x": 3}) == [
-        ClassMatch("tench", 0, "name"),
-        ClassMatch("n02", 1, "key"),
-        ClassMatch("crane", 2, "number"),
-        ClassMatch("x", 3, "map"),
+        ClassMatch("tench", 0, "name", 0),
+        ClassMatch("n02", 1, "key", 1),
+        ClassMatch("crane", 2, "number", 2),
+        ClassMatch("x", 3, "map", 3),
     ]
     assert class_matches(labelled(ClassLabel("unused"), used=0), CLASSES) == []
 
@@ -112,7 +112,7 @@ def test_numbers_stay_all_of_one_kind_beside_a_class_map() -> None:
 def test_one_contradiction_and_no_number_counts(wrong: ClassLabel, ids: list[str]) -> None:
     agreeing = [ClassLabel("tench", "", 0), ClassLabel("golden retriever", "", 3), ClassLabel("tinca tinca", "", 0)]
     unknown = ClassLabel("heron", "", 4)
-    assert class_matches(labelled(*agreeing, unknown), CLASSES, ids)[3] == ClassMatch("heron", 4, "number")
+    assert class_matches(labelled(*agreeing, unknown), CLASSES, ids)[3] == ClassMatch("heron", 4, "number", 3)
     with pytest.raises(ValueError, match="'heron'"):
         class_matches(labelled(*agreeing, wrong, unknown), CLASSES, ids)
 

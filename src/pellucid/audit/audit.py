@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.checks import check_eval, check_range
-from pellucid.data import ImageSet, Unreadable, class_matches, match_classes
+from pellucid.data import ImageSet, Unreadable, class_matches
 from pellucid.files import new_folder, write_json
 from pellucid.metrics import in_top_k, per_class, proportion, reliability
 from pellucid.models import Model
@@ -126,8 +126,8 @@ def audit(
         raise ValueError(f"{images.path}: has no labels: an audit needs class folders or a labels.csv")
     names = chosen_methods(methods)
     matches = class_matches(images, model.classes, model.class_ids, class_map)
-    index = match_classes(images, model.classes, model.class_ids, class_map)
-    own = [-1 if item.target is None else int(index[item.target]) for item in images.items]
+    index = {match.target: match.index for match in matches}
+    own = [-1 if item.target is None else index[item.target] for item in images.items]
     rows = predict_set(model, images, own, top=TOP, batch_size=batch_size, workers=workers)
     hits = in_top_k(rows.ranked, rows.targets)
     nameless = [item.file for item, target in zip(images.items, own, strict=True) if target < 0]

@@ -22,6 +22,7 @@ class ClassMatch:
     label: str  # the set's word for it
     index: int  # of the model's class, in [0, K)
     by: str  # what it was matched by: map, key, name or number
+    target: int  # position in the set's labels
 
 
 def match_classes(
@@ -45,8 +46,8 @@ def match_classes(
         ValueError: a class does not match, names the first ten.
     """
     found = torch.full((len(images.labels),), -1, dtype=torch.int64)
-    for target, match in zip(_used(images), class_matches(images, classes, class_ids, class_map), strict=True):
-        found[target] = match.index
+    for match in class_matches(images, classes, class_ids, class_map):
+        found[match.target] = match.index
     return found
 
 
@@ -75,7 +76,8 @@ def class_matches(
     Raises:
         ValueError: a class does not match, names the first ten.
     """
-    labels = [images.labels[target] for target in _used(images)]
+    used = sorted({item.target for item in images.items if item.target is not None})
+    labels = [images.labels[target] for target in used]
     matches = _matches(labels, ClassTable(classes, class_ids), class_map or {})
     missing = [label for label, match in zip(labels, matches, strict=True) if match is None]
     if missing:
@@ -86,7 +88,8 @@ def class_matches(
             f"{' and more' if len(missing) > 10 else ''}{hint or ';'} match them with --class-map FILE "
             "(CSV or JSON: class of the set, class of the model)"
         )
-    return [match for match in matches if match is not None]
+    told = zip(labels, matches, used, strict=True)
+    return [ClassMatch(str(label), *match, target) for label, match, target in told if match is not None]
 
 
 def read_class_map(path: str | Path) -> dict[str, str | int]:
@@ -114,15 +117,10 @@ def read_class_map(path: str | Path) -> dict[str, str | int]:
     return {key.strip(): value.strip() for key, value in rows}
 
 
-def _used(images: ImageSet) -> list[int]:
-    """The targets that have a picture, in order."""
-    return sorted({item.target for item in images.items if item.target is not None})
-
-
 def _matches(
     labels: list[ClassLabel], table: ClassTable, class_map: Mapping[str, str | int]
-) -> list[ClassMatch | None]:
-    """Each label's match; None where there is none."""
+) -> list[tuple[int, str] | None]:
+    """Each label's class and what it was matched by; None where there is none."""
     mapped = [_mapped(label, class_map, table) for label in labels]
     rest = [label for label, index in zip(labels, mapped, strict=True) if index is None]
     only_numbers = all(_is_only_number(label) for label in rest)
@@ -131,7 +129,7 @@ def _matches(
         numbers_count = not names_count
     else:
         names_count, numbers_count = True, _numbers_agree(labels, mapped, table)
-    matches: list[ClassMatch | None] = []
+    matches: list[tuple[int, str] | None] = []
     for label, chosen in zip(labels, mapped, strict=True):
         ways = (
             ("map", chosen),
@@ -139,7 +137,7 @@ def _matches(
             ("name", table.by_name(label.name) if label.name and names_count else None),
             ("number", _number(label, table) if numbers_count else None),
         )
-        matches.append(next((ClassMatch(str(label), index, by) for by, index in ways if index is not None), None))
+        matches.append(next(((index, by) for by, index in ways if index is not None), None))
     return matches
 
 
