@@ -3,13 +3,16 @@
 import difflib
 import math
 from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 Targets: TypeAlias = Tensor | Callable[..., Tensor]
 """Class indices (N,), int64, or a function from the model's outputs to one score per image (N,)."""
+
+ManyTargets: TypeAlias = Annotated[Targets, "or (N, T)"]
+"""The same, or class indices (N, T), int64: a method that says so explains T classes at the cost of one."""
 
 
 def check_range(name: str, value: float, low: float, high: float | None = None) -> None:
@@ -44,13 +47,15 @@ def check_images(images: Tensor) -> None:
         raise ValueError(f"images must be in [0, 1], got {low:.3g} to {high:.3g}: normalised twice, or still 0 to 255?")
 
 
-def check_targets(targets: Targets, images: Tensor) -> None:
-    """Refuse anything but int64 targets (N,), one for each image, or a callable."""
+def check_targets(targets: Targets, images: Tensor, *, many: bool = False) -> None:
+    """Refuse anything but int64 targets (N,), one for each image (or (N, T) where many are allowed), or a callable."""
     if callable(targets) and not isinstance(targets, Tensor):
         return
     if not isinstance(targets, Tensor) or targets.dtype != torch.int64:
         given = targets.dtype if isinstance(targets, Tensor) else type(targets).__name__
         raise ValueError(f"targets must be an int64 tensor (N,) or a callable on the outputs, got {given}")
+    if many and targets.ndim == 2 and targets.numel() and len(targets) == len(images):
+        return
     if targets.shape != images.shape[:1]:
         raise ValueError(f"targets must have shape ({len(images)},), one for each image, got {tuple(targets.shape)}")
 
@@ -60,6 +65,13 @@ def check_eval(model: nn.Module) -> None:
     training = [name for name, module in model.named_modules() if module.training]
     if training:
         raise ValueError(f"model must be in eval mode, but {training[0] or 'it'} is training: call model.eval() first")
+
+
+def check_question(model: nn.Module, images: Tensor, targets: Targets, *, many: bool = False) -> None:
+    """Refuse a model in training mode, images or targets that are none: what every method is asked with."""
+    check_eval(model)
+    check_images(images)
+    check_targets(targets, images, many=many)
 
 
 def near(word: str, words: Iterable[str], count: int = 5) -> str:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, get_origin
 
 Method: TypeAlias = Callable[..., Any]
 
@@ -37,6 +37,11 @@ def taken(method: Method, offered: Mapping[str, Any]) -> dict[str, Any]:
     """Of the keywords on offer, those a method takes and that are given: a face offers all, knowing no method."""
     accepted = inspect.signature(method).parameters
     return {name: value for name, value in offered.items() if name in accepted and value is not None}
+
+
+def takes_many(method: Method) -> bool:
+    """Whether a method explains several targets of an image, (N, T), at the cost of one."""
+    return get_origin(inspect.signature(method).parameters["targets"].annotation) is Annotated  # checks.ManyTargets
 
 
 def title(method: Method) -> str:

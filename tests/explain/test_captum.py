@@ -89,5 +89,5 @@ def test_occlusion(name: str, nets: dict[str, nn.Module]) -> None:
     theirs = captum.Occlusion(nets[name]).attribute(
         IMAGES, (3, 16, 16), strides=(3, 8, 8), baselines=0.5, target=TARGETS
     )
-    ours = explain.occlusion(nets[name], IMAGES, TARGETS, window=16, stride=8, fill=0.5, record="logit")
+    ours = explain.occlusion(nets[name], IMAGES, TARGETS, window=16, stride=8, fill=0.5, objective="score")
     agree(ours, theirs[:, 0])

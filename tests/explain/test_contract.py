@@ -3,25 +3,40 @@
 import gc
 import inspect
 import pkgutil
+from importlib import import_module
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from pellucid import explain
+from pellucid import explain, models
+from pellucid.explain._cam import seen_layers
 from pellucid.methods import Method, methods, options
 
-from .nets import Functional
+from .nets import small_net
 
 each = pytest.mark.parametrize("method", methods(explain).values(), ids=list(methods(explain)))
 IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 TARGETS = torch.tensor([4, 1, 0])
 
 
+QUICK: dict[str, dict[str, Any]] = {}
+"""Options that make a costly method cheap here."""
+
+BLIND: set[str] = set()
+"""Methods that say they are the same for every target."""
+
+
+def asked(method: Method, model: nn.Module, images: Tensor, targets: Any, **told: Any) -> Tensor:
+    """The method's answer, with options that make it cheap."""
+    heat: Tensor = method(model, images, targets, **QUICK.get(method.__name__, {}), **told)
+    return heat
+
+
 @pytest.fixture
-def model() -> nn.Module:
-    return Functional()
+def model(method: Method) -> nn.Module:
+    return small_net(method.__name__)
 
 
 def test_the_face_is_the_folder() -> None:
@@ -31,7 +46,7 @@ def test_the_face_is_the_folder() -> None:
 
 @each
 def test_shape_dtype_and_device_are_those_of_the_images(method: Method, model: nn.Module) -> None:
-    heat = method(model, IMAGES, TARGETS)
+    heat = asked(method, model, IMAGES, TARGETS)
     assert heat.shape == (3, 16, 16)
     assert (heat.dtype, heat.device, heat.requires_grad) == (IMAGES.dtype, IMAGES.device, False)
     assert heat.isfinite().all()
@@ -40,50 +55,94 @@ def test_shape_dtype_and_device_are_those_of_the_images(method: Method, model: n
 
 @each
 def test_float64_is_kept(method: Method, model: nn.Module) -> None:
-    assert method(model.double(), IMAGES.double(), TARGETS).dtype == torch.float64
+    assert asked(method, model.double(), IMAGES.double(), TARGETS).dtype == torch.float64
 
 
 @each
 def test_an_image_is_explained_alone(method: Method, model: nn.Module) -> None:
     torch.testing.assert_close(
-        method(model, IMAGES, TARGETS)[1:2], method(model, IMAGES[1:2], TARGETS[1:2]), rtol=1e-5, atol=1e-6
+        asked(method, model, IMAGES, TARGETS)[1:2],
+        asked(method, model, IMAGES[1:2], TARGETS[1:2]),
+        rtol=1e-5,
+        atol=1e-6,
     )
 
 
 @each
+def test_the_chunks_change_nothing(method: Method, model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = asked(method, model, IMAGES, TARGETS)
+    for budget in (1, 100_000, 2**40):
+        monkeypatch.setattr(import_module("pellucid.models.evaluate"), "CPU_BUDGET", budget)
+        torch.testing.assert_close(asked(method, model, IMAGES, TARGETS), expected, rtol=1e-5, atol=1e-6)
+
+
+@each
+def test_the_same_again(method: Method, model: nn.Module) -> None:
+    assert torch.equal(asked(method, model, IMAGES, TARGETS), asked(method, model, IMAGES, TARGETS))
+
+
+@each
+def test_an_image_without_evidence_gives_a_finite_map(method: Method, model: nn.Module) -> None:
+    for parameter in model.parameters():
+        parameter.detach().zero_()
+    for value in (0.0, 0.5, 1.0):
+        assert asked(method, model, torch.full((1, 3, 16, 16), value), TARGETS[:1]).isfinite().all()
+
+
+@each
+def test_the_cost_is_counted_before_it_is_paid(method: Method, model: nn.Module) -> None:
+    given: list[int] = []  # images of each pass
+    hook = model.register_forward_hook(lambda _module, inputs, _output: given.append(len(inputs[0])))
+    if any(option.name == "layer" and option.default is None for option in options(method)):
+        seen_layers(model, IMAGES, None, "")
+    looking = sum(given)  # passes of one image that find the layer and its grid are no part of the cost
+    given.clear()
+    with models.rehearsal() as cost:
+        heat = asked(method, model, IMAGES, TARGETS)
+    assert heat.shape == (3, 16, 16)
+    rehearsed = sum(given)
+    given.clear()
+    asked(method, model, IMAGES, TARGETS)
+    hook.remove()
+    assert 0 <= cost.backward <= cost.forward
+    assert rehearsed <= 20, "one image of each plan"
+    assert sum(given) == cost.forward + looking
+
+
+@each
 def test_the_target_matters(method: Method, model: nn.Module) -> None:
-    other = method(model, IMAGES, (TARGETS + 1) % 5)
-    assert not torch.allclose(method(model, IMAGES, TARGETS), other)
+    other = asked(method, model, IMAGES, (TARGETS + 1) % 5)
+    assert torch.allclose(asked(method, model, IMAGES, TARGETS), other) == (method.__name__ in BLIND)
 
 
 @each
 def test_a_callable_target_equals_the_class_it_reads(method: Method, model: nn.Module) -> None:
-    told = {"record": "logit"} if method is explain.occlusion else {}
-    heat = method(model, IMAGES, torch.full((3,), 2), **told)
-    torch.testing.assert_close(heat, method(model, IMAGES, lambda outputs: outputs[:, 2], **told))
+    told = {"objective": "score"} if any(option.name == "objective" for option in options(method)) else {}
+    heat = asked(method, model, IMAGES, torch.full((3,), 2), **told)
+    torch.testing.assert_close(heat, asked(method, model, IMAGES, lambda outputs: outputs[:, 2], **told))
 
 
 @each
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_gradients_may_be_off_around_it(method: Method, mode: Any, model: nn.Module) -> None:
-    expected = method(model, IMAGES, TARGETS)
+    expected = asked(method, model, IMAGES, TARGETS)
     with mode():
-        torch.testing.assert_close(method(model, IMAGES.clone(), TARGETS.clone()), expected)
+        torch.testing.assert_close(asked(method, model, IMAGES.clone(), TARGETS.clone()), expected)
 
 
 @each
 def test_a_frozen_model_gives_the_same(method: Method, model: nn.Module) -> None:
-    expected = method(model, IMAGES, TARGETS)
-    torch.testing.assert_close(method(model.requires_grad_(False), IMAGES, TARGETS), expected)
+    expected = asked(method, model, IMAGES, TARGETS)
+    torch.testing.assert_close(asked(method, model.requires_grad_(False), IMAGES, TARGETS), expected)
 
 
 @each
 def test_the_model_is_left_as_it_was(method: Method, model: nn.Module) -> None:
-    model.first.weight.requires_grad_(False)  # type: ignore[union-attr]
+    next(model.parameters()).requires_grad_(False)
     before = state(model)
     noise = torch.random.get_rng_state()
     images = IMAGES.clone()
-    method(model, images, TARGETS)
+    asked(method, model, images, TARGETS)
     assert state(model) == before
     assert torch.equal(images, IMAGES)
     assert not images.requires_grad
@@ -97,7 +156,7 @@ def test_the_model_is_left_as_it_was_after_an_error(method: Method, model: nn.Mo
 
     before = state(model)
     with pytest.raises(RuntimeError, match="on purpose"):
-        method(model, IMAGES, broken)
+        asked(method, model, IMAGES, broken)
     assert state(model) == before
     assert torch.is_grad_enabled()
 
@@ -114,10 +173,10 @@ def state(model: nn.Module) -> list[Any]:
 @each
 def test_two_hundred_calls_leave_no_tensor_behind(method: Method, model: nn.Module) -> None:
     images, targets = IMAGES[:1, :, :8, :8], TARGETS[:1]
-    method(model, images, targets)
+    asked(method, model, images, targets)
     before = tensors()
     for _ in range(200):
-        method(model, images, targets)
+        asked(method, model, images, targets)
     assert tensors() == before
 
 
@@ -147,7 +206,7 @@ BAD_IMAGES = [
 @pytest.mark.parametrize(("images", "message"), BAD_IMAGES, ids=["rank", "empty", "range", "nan", "bytes"])
 def test_bad_images_are_refused(method: Method, images: Tensor, message: str, model: nn.Module) -> None:
     with pytest.raises(ValueError, match=message):
-        method(model, images, TARGETS[: max(1, len(images))])
+        asked(method, model, images, TARGETS[: max(1, len(images))])
 
 
 BAD_TARGETS = [
@@ -167,11 +226,12 @@ BAD_TARGETS = [
 @pytest.mark.parametrize(("targets", "message"), BAD_TARGETS, ids=["high", "low", "length", "dtype", "matrix", "sum"])
 def test_bad_targets_are_refused(method: Method, targets: Any, message: str, model: nn.Module) -> None:
     with pytest.raises(ValueError, match=message):
-        method(model, IMAGES, targets)
+        asked(method, model, IMAGES, targets)
 
 
 @each
 def test_a_training_model_is_refused(method: Method, model: nn.Module) -> None:
-    model.get_submodule("norm").train()
-    with pytest.raises(ValueError, match=r"model must be in eval mode, but norm is training: call model\.eval\(\)"):
-        method(model, IMAGES, TARGETS)
+    name = list(dict(model.named_modules()))[-1]
+    model.get_submodule(name).train()
+    with pytest.raises(ValueError, match=rf"model must be in eval mode, but {name} is training: call model\.eval\(\)"):
+        asked(method, model, IMAGES, TARGETS)

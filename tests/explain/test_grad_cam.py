@@ -67,7 +67,10 @@ def test_zero_activation_gives_a_zero_map() -> None:
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        ("head", r"layer 'head' puts out no map \(N, C, h, w\) but \(2, 5\); try features"),
+        (
+            "head",
+            r"layer 'head' puts out no maps \(N, C, h, w\) but \(1, 5\); try features \(the deepest maps, 4x4\), ",
+        ),
         ("feature", "layer 'feature' is not part of the model; did you mean features"),
         ("", "layer '' is not part of the model"),
     ],
@@ -86,5 +89,5 @@ def test_a_layer_that_is_never_reached_is_refused() -> None:
 
 def test_a_net_without_maps_is_refused() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(243, 5)).double().eval()
-    with pytest.raises(ValueError, match="grad_cam needs a late layer with maps"):
+    with pytest.raises(ValueError, match="the model has no late layer with maps"):
         grad_cam(model, IMAGES, TARGETS)

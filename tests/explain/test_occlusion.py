@@ -15,25 +15,25 @@ TARGETS = torch.tensor([4, 1])
 
 
 def test_one_pixel_patch_equals_closed_form() -> None:
-    heat = occlusion(Linear(WEIGHT), IMAGES, TARGETS, window=1, stride=1, fill=0.5, record="logit")
+    heat = occlusion(Linear(WEIGHT), IMAGES, TARGETS, window=1, stride=1, fill=0.5, objective="score")
     torch.testing.assert_close(heat, (WEIGHT[TARGETS] * (IMAGES - 0.5)).sum(dim=1))
 
 
 def test_overlapping_patches_are_averaged_and_reach_the_edge() -> None:
     ones = torch.ones(1, 3, 8, 8, dtype=torch.float64)  # every 4x4 patch costs 3 * 4 * 4 * (1 - 0.5) = 24 logits
     model = Linear(torch.ones(1, 3, 8, 8, dtype=torch.float64))
-    heat = occlusion(model, ones, torch.tensor([0]), window=4, stride=3, fill=0.5, record="logit")
+    heat = occlusion(model, ones, torch.tensor([0]), window=4, stride=3, fill=0.5, objective="score")
     torch.testing.assert_close(heat, torch.full((1, 8, 8), 24.0, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("record", ["prob", "logit"])
-def test_equals_a_plain_loop(record: str) -> None:
+@pytest.mark.parametrize("objective", ["prob", "score"])
+def test_equals_a_plain_loop(objective: str) -> None:
     model = Functional().double()
-    heat = occlusion(model, IMAGES, TARGETS, window=3, stride=2, fill=0.2, record=record)
+    heat = occlusion(model, IMAGES, TARGETS, window=3, stride=2, fill=0.2, objective=objective)
 
     def watched(images: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = model(images)
-        return (logits.softmax(dim=1) if record == "prob" else logits)[range(2), TARGETS]
+        return (logits.softmax(dim=1) if objective == "prob" else logits)[range(2), TARGETS]
 
     total, count = torch.zeros(2, 8, 8, dtype=torch.float64), torch.zeros(8, 8, dtype=torch.float64)
     for top in (0, 2, 4, 5):  # the last is flush with the edge: 8 - 3
@@ -47,18 +47,18 @@ def test_equals_a_plain_loop(record: str) -> None:
 
 def test_patches_are_painted_with_the_models_mean() -> None:
     model = Model(Linear(WEIGHT), mean=[0.1, 0.2, 0.3], std=[1.0] * 3, classes=list("abcde"), size=8)
-    heat = occlusion(model, IMAGES, TARGETS, window=1, stride=1, record="logit")
+    heat = occlusion(model, IMAGES, TARGETS, window=1, stride=1, objective="score")
     mean = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)[:, None, None]
     torch.testing.assert_close(heat, (WEIGHT[TARGETS] * (IMAGES - mean)).sum(dim=1), rtol=1e-6, atol=1e-6)
 
 
 def test_hiding_what_is_already_there_costs_nothing() -> None:
     gray = torch.full((1, 3, 8, 8), 0.5, dtype=torch.float64)
-    assert occlusion(Linear(WEIGHT), gray, torch.tensor([0]), window=3, fill=0.5, record="logit").abs().max() < 1e-12
+    assert occlusion(Linear(WEIGHT), gray, torch.tensor([0]), window=3, fill=0.5, objective="score").abs().max() < 1e-12
 
 
 def test_the_whole_image_as_window_gives_one_value() -> None:
-    heat = occlusion(Linear(WEIGHT), IMAGES, TARGETS, window=8, fill=0.0, record="logit")
+    heat = occlusion(Linear(WEIGHT), IMAGES, TARGETS, window=8, fill=0.0, objective="score")
     expected = (WEIGHT[TARGETS] * IMAGES).sum(dim=(1, 2, 3))
     torch.testing.assert_close(heat, expected[:, None, None].expand(2, 8, 8))
 

@@ -101,8 +101,9 @@ def test_a_patch_embedding_is_no_default() -> None:
             found: Tensor = self.head(tokens.mean(dim=1))
             return found
 
-    assert cam_layers(Transformer(), (1, 8, 8)) == ()
-    assert describe(Transformer(), (1, 8, 8)).cam_layers == ()
+    expected = ("blocks.layers.1.norm2", "blocks.layers.0.norm2")
+    assert cam_layers(Transformer(), (1, 8, 8)) == expected
+    assert describe(Transformer(), (1, 8, 8)).cam_layers == expected
 
 
 def test_convolutions_before_a_long_head_are_a_default_by_their_multiply_adds() -> None:

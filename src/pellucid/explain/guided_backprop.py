@@ -8,7 +8,7 @@ from collections import Counter
 
 from torch import Tensor, nn
 
-from pellucid.checks import Targets, check_eval, check_images, check_targets
+from pellucid.checks import Targets, check_question
 from pellucid.models.probes import relu_rule
 
 from ._gradient import input_gradient, over_channels
@@ -34,9 +34,7 @@ def guided_backprop(model: nn.Module, images: Tensor, targets: Targets, *, reduc
     Raises:
         ValueError: an argument is out of its range, the model is training, or it has no ReLU.
     """
-    check_eval(model)
-    check_images(images)
-    check_targets(targets, images)
+    check_question(model, images, targets)
     with relu_rule(lambda active, gradient: gradient.clamp(min=0) * active) as met:
         found = input_gradient(model, images, targets)  # (N, C, H, W)
     if not met:

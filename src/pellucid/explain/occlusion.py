@@ -7,10 +7,8 @@ https://arxiv.org/abs/1311.2901
 import torch
 from torch import Tensor, nn
 
-from pellucid.checks import Targets, check_choice, check_eval, check_images, check_range, check_targets
-from pellucid.models import Model, Plan, evaluate
-
-from ._gradient import read_targets
+from pellucid.checks import Targets, check_question, check_range
+from pellucid.models import Model, Plan, evaluate, scorer, unvaried
 
 
 @torch.no_grad()
@@ -22,7 +20,7 @@ def occlusion(
     window: int | None = None,
     stride: int | None = None,
     fill: float | None = None,
-    record: str = "prob",
+    objective: str = "prob",
 ) -> Tensor:
     """Mean drop of the target's probability over all patches that hide a pixel.
 
@@ -36,7 +34,7 @@ def occlusion(
         window: side of the square patch in pixels, 1 to min(H, W); a seventh of that when none is given (32 of 224).
         stride: step between patches in pixels, 1 to window; a quarter of the window when none is given.
         fill: value painted over the patch, in [0, 1]; the model's own mean colour when none is given.
-        record: what is watched: prob or logit.
+        objective: what is watched: prob (the probability), score (the logit), logprob, or loss.
 
     Returns:
         (N, H, W), dtype and device of images, in units of what is watched. Positive: hiding the pixel hurts the target.
@@ -44,27 +42,21 @@ def occlusion(
     Raises:
         ValueError: an argument is out of its range, or the model is training.
     """
-    check_eval(model)
-    check_images(images)
-    check_targets(targets, images)
-    check_choice("record", record, ("prob", "logit"))
+    check_question(model, images, targets)
     height, width = images.shape[-2:]
     window = max(1, round(min(height, width) / 7)) if window is None else window
     check_range("window", window, 1, min(height, width))
     stride = max(1, window // 4) if stride is None else stride
     check_range("stride", stride, 1, window)
     boxes = _patches(height, width, window, stride).to(images.device)  # (P, 4)
-    objective = "prob" if record == "prob" else "score"
     paint = _paint(model, images, fill)  # (C, 1, 1)
 
-    def read(outputs: Tensor, rows: Tensor) -> Tensor:
-        wanted = targets[rows] if isinstance(targets, Tensor) else targets
-        return read_targets(outputs, wanted, len(rows), objective)
+    read = scorer(targets, objective)
 
     def hide(some: Tensor, numbers: Tensor, _rows: Tensor) -> Tensor:
         return torch.where(_inside(boxes[numbers], height, width)[:, None, None], paint, some)  # (p, n, C, H, W)
 
-    clean = evaluate(model, Plan(images, 1, lambda some, *_: some[None]), read)[0]  # (N,)
+    clean = evaluate(model, unvaried(images), read)[0]  # (N,)
     hidden = evaluate(model, Plan(images, len(boxes), hide, boxes), read, label="occlusion")  # (P, N)
     return _spread(clean - hidden, boxes, height, width).to(images)
 

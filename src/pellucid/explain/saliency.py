@@ -6,7 +6,7 @@ and Saliency Maps", ICLR workshop 2014, section 3. https://arxiv.org/abs/1312.60
 
 from torch import Tensor, nn
 
-from pellucid.checks import Targets, check_eval, check_images, check_targets
+from pellucid.checks import Targets, check_question
 
 from ._gradient import input_gradient, over_channels
 
@@ -40,8 +40,6 @@ def saliency(
     Raises:
         ValueError: an argument is out of its range, the model is training, or the score ignores the image.
     """
-    check_eval(model)
-    check_images(images)
-    check_targets(targets, images)
+    check_question(model, images, targets)
     found = input_gradient(model, images, targets, objective)  # (N, C, H, W)
     return over_channels(found * images if times_input else found, reduce)

@@ -4,36 +4,47 @@ from . import zoo
 from ._model_json import is_model_folder, save
 from .create import create
 from .describe import Description, ReceptiveField, Row, describe
-from .evaluate import Plan, evaluate
+from .evaluate import Cost, Plan, differentiate, evaluate, rehearsal, unvaried
 from .find_classes import find_classes
-from .layers import Layer, cam_layers, layers
+from .grids import Grid, cam_layers, find_grid
+from .layers import Layer, layers
 from .load import load
 from .model import Model, network_of
 from .predict import Prediction, are_probabilities, class_logits, predict, rank
+from .scores import OBJECTIVES, Score, scorer
 from .weights import weights_hash
 
 __all__ = [
+    "OBJECTIVES",
+    "Cost",
     "Description",
+    "Grid",
     "Layer",
     "Model",
     "Plan",
     "Prediction",
     "ReceptiveField",
     "Row",
+    "Score",
     "are_probabilities",
     "cam_layers",
     "class_logits",
     "create",
     "describe",
+    "differentiate",
     "evaluate",
     "find_classes",
+    "find_grid",
     "is_model_folder",
     "layers",
     "load",
     "network_of",
     "predict",
     "rank",
+    "rehearsal",
     "save",
+    "scorer",
+    "unvaried",
     "weights_hash",
     "zoo",
 ]

@@ -11,6 +11,7 @@ from torch import nn
 
 from ._fields import told
 from ._meter import Meter
+from .grids import suited, token_layers
 from .layers import Ended, asked_with, best_for_cam, input_shape, note
 from .model import network_of
 from .probes import calls, first_tensor
@@ -141,8 +142,9 @@ def describe(model: nn.Module, size: int | tuple[int, ...] | None = None) -> Des
             network(images)
         settle()
     rows, by_kind = _rows(network, own)
+    cam_layers = suited(best_for_cam(network, [*finished.values()]), token_layers(network, shape))
     outputs = sum(own[row.name].bytes for row in rows if row.name in own)
-    return Description(shape, rows, best_for_cam(network, [*finished.values()]), by_kind, outputs)
+    return Description(shape, rows, cam_layers, by_kind, outputs)
 
 
 class _Own:

@@ -1,19 +1,23 @@
-"""The one door to many forward passes: a method plans variants of images, this runs them within a memory budget.
+"""The one door to many passes: a method plans variants of images, this runs them within a memory budget.
 
 A plan says what varies and where; how the variants are cut into chunks is this file's business alone, so that a
 faster engine (one that shares a prefix, or recomputes only what a local change reaches) needs no method to change.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
-from weakref import finalize
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from pellucid.checks import check_range
 from pellucid.progress import steps
+
+from ._live_bytes import LiveBytes
+from .probes import graph_from, resumed_from
 
 CPU_BUDGET, OTHER_BUDGET = 128 * 2**20, 2 * 2**30
 """Bytes of activations at a time, unless the caller says otherwise: on a CPU what its allocator can reuse (more means
@@ -21,6 +25,12 @@ fresh pages for every layer, which cost more than they bring), on an accelerator
 
 MOST_ROWS = 64
 """Images a pass: more than this makes no network faster on a CPU, and few on a GPU."""
+
+Fold: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(values (p, n, ...), numbers (p,), rows (n,)) -> (n, ...), what these variants add to a sum over all."""
+
+Ask: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(images (n, C, H, W), numbers (p,), rows (n,)) -> (p * n, ...): vary, run, read."""
 
 
 @dataclass(frozen=True)
@@ -33,20 +43,52 @@ class Plan:
         vary: (images (n, C, H, W), numbers (p,) int64 in [0, P), rows (n,) int64: their places in `images`)
             -> (p, n, C, H, W); pure, each variant depending on its own number and image alone.
         boxes: (P, 4), int64, or None: outside rows [top, bottom) and columns [left, right) variant p equals its image.
+        at: a layer's dotted name, or None: its output for the images is varied, instead of the images themselves.
     """
 
     images: Tensor
     count: int
     vary: Callable[[Tensor, Tensor, Tensor], Tensor]
     boxes: Tensor | None = None
+    at: str | None = None
 
 
-@torch.no_grad()
+def unvaried(images: Tensor) -> Plan:
+    """The images as they are: one variant of each."""
+    return Plan(images, 1, lambda some, *_: some[None])
+
+
+@dataclass
+class Cost:
+    """What a method asks of a network, counted in images."""
+
+    forward: int = 0  # images that pass forward
+    backward: int = 0  # images that also pass backward
+
+
+_rehearsal: ContextVar[Cost | None] = ContextVar("rehearsal", default=None)
+
+
+@contextmanager
+def rehearsal() -> Iterator[Cost]:
+    """Count what the methods called inside the block would ask of the network; one image of each plan is run.
+
+    What they return has the right shape and no meaning.
+    """
+    cost = Cost()
+    token = _rehearsal.set(cost)
+    try:
+        yield cost
+    finally:
+        _rehearsal.reset(token)
+
+
 def evaluate(
     model: nn.Module,
     plan: Plan,
-    read: Callable[[Tensor, Tensor], Tensor],
+    read: Callable[[Any, Tensor], Tensor],
     *,
+    fold: Fold | None = None,
     budget: int | None = None,
     label: str = "evaluating",
 ) -> Tensor:
@@ -56,90 +98,161 @@ def evaluate(
         model: any network; in eval mode.
         plan: the variants.
         read: (outputs of R rows, rows (R,) int64: the image each row came from) -> (R, ...), what to keep.
+        fold: sums over the variants as they come, instead of keeping what was read of each.
         budget: bytes of activations at a time; changes the memory, never the result. None suits the device.
         label: what the progress display says.
 
     Returns:
-        (P, N, ...), what was read for each variant of each image.
+        (P, N, ...), what was read for each variant of each image; with a fold its sum over the variants, (N, ...).
 
     Raises:
         torch.OutOfMemoryError: not even one image fits.
     """
+
+    def ask(images: Tensor, numbers: Tensor, rows: Tensor) -> Tensor:
+        every = rows.repeat(len(numbers))  # (p * n,)
+        if plan.at is None:
+            return read(model(plan.vary(images, numbers, rows).flatten(0, 1)), every)
+        vary = plan.vary
+        with resumed_from(model, plan.at, lambda found: vary(found, numbers, rows).flatten(0, 1)) as resumed:
+            return read(resumed(images, len(numbers)), every)
+
+    with torch.no_grad():
+        return _all(ask, plan, fold, budget, label=label, each=Cost(1, 0))
+
+
+def differentiate(
+    model: nn.Module,
+    plan: Plan,
+    score: Callable[[Any, Tensor], Tensor],
+    read: Callable[[Tensor, Tensor, Tensor], Tensor],
+    *,
+    at: str | None = None,
+    fold: Fold | None = None,
+    budget: int | None = None,
+    label: str = "differentiating",
+) -> Tensor:
+    """Take each variant's gradient of its own score, and keep what `read` takes from it; also under no_grad.
+
+    Args:
+        model: any network, frozen or not; in eval mode.
+        plan: the variants.
+        score: (outputs of R rows, rows (R,) int64) -> (R,), the number that is differentiated, one for each row.
+        read: (gradients (R, ...), what they are with respect to (R, ...), rows (R,) int64) -> (R, ...), what to keep.
+        at: a layer's dotted name: with respect to its output, no graph being built before it; None: to the image.
+        fold: sums over the variants as they come, instead of keeping what was read of each.
+        budget: bytes of activations at a time; changes the memory, never the result. None suits the device.
+        label: what the progress display says.
+
+    Returns:
+        (P, N, ...), what was read for each variant of each image; with a fold its sum over the variants, (N, ...).
+
+    Raises:
+        ValueError: the score does not depend on the image or layer, or the layer is never reached.
+        torch.OutOfMemoryError: not even one image fits.
+    """
+
+    def ask(images: Tensor, numbers: Tensor, rows: Tensor) -> Tensor:
+        every = rows.repeat(len(numbers))  # (p * n,)
+        variants = plan.vary(images, numbers, rows).flatten(0, 1).detach()
+        if at is None:
+            source = variants.clone().requires_grad_()
+            with torch.enable_grad():
+                found = _gradient(score(model(source), every), source)
+        else:
+            with graph_from(model, at) as recorded, torch.no_grad():
+                value = score(model(variants), every)
+            if not recorded:
+                raise ValueError(f"layer {at!r} is never reached in the forward pass")
+            (source,) = recorded.values()
+            found = _gradient(value, source)
+        return read(found, source.detach(), every)
+
+    with torch.inference_mode(False), torch.no_grad():
+        return _all(ask, plan, fold, budget, label=label, each=Cost(1, 1))
+
+
+def _gradient(score: Tensor, source: Tensor) -> Tensor:
+    """d(sum of scores) / d(source); each row's score depends on its own part alone."""
+    with torch.enable_grad():
+        found = torch.autograd.grad(score.sum(), source, allow_unused=True)[0] if score.requires_grad else None
+    if found is None:
+        raise ValueError("the score does not depend on the input: is there a detach, an argmax or a no_grad inside?")
+    return found
+
+
+def _all(ask: Ask, plan: Plan, fold: Fold | None, budget: int | None, *, label: str, each: Cost) -> Tensor:
+    """Every variant of every image, in chunks that fit."""
+    images = plan.images
     if budget is None:
-        budget = CPU_BUDGET if plan.images.device.type == "cpu" else OTHER_BUDGET
+        budget = CPU_BUDGET if images.device.type == "cpu" else OTHER_BUDGET
     check_range("budget", budget, 1)
-    images, count = plan.images, len(plan.images)
-    numbers = torch.arange(plan.count, device=images.device)
-    rows = _rows(model, images, plan.count, budget)
-    kept: list[Tensor] = []  # one (p, n, ...) a chunk, images outermost
+    counted = _rehearsal.get()
+    if counted is not None:
+        counted.forward += each.forward * plan.count * len(images)
+        counted.backward += each.backward * plan.count * len(images)
+        return _rehearsed(ask, plan, fold)
     parts: list[Tensor] = []
-    with steps(label, plan.count * count) as done:
-        start = first = 0
-        while start < count:
-            some = images[start : start + max(1, rows // plan.count)]  # whole images, if a pass can hold them
-            chunk = numbers[first : first + max(1, rows // len(some))]
-            places = torch.arange(start, start + len(some), device=images.device)
-            try:
-                outputs = model(plan.vary(some, chunk, places).flatten(0, 1))  # (p * n, ...)
-            except RuntimeError as error:
-                if rows == 1 or not _is_out_of_memory(error):
-                    raise
-                rows //= 2  # several images share a pass only while all their variants do, so none is begun
-                continue
-            found = read(outputs, places.repeat(len(chunk)))  # (p * n, ...)
-            kept.append(found.view(len(chunk), len(some), *found.shape[1:]))
-            done(len(chunk) * len(some))
-            first += len(chunk)
-            if first == plan.count:
+    with steps(label, plan.count * len(images)) as done:
+        kept: list[Tensor] = []
+        for values, numbers, rows in _chunks(ask, plan, budget):
+            _keep(kept, values if fold is None else fold(values, numbers, rows)[None], is_sum=fold is not None)
+            done(values.shape[0] * values.shape[1])
+            if int(numbers[-1]) == plan.count - 1:  # the last of these images
                 parts.append(torch.cat(kept))
-                start, first, kept = start + len(some), 0, []
-    return torch.cat(parts, dim=1)
+                kept = []
+    found = torch.cat(parts, dim=1)
+    return found if fold is None else found[0]
 
 
-def _rows(model: nn.Module, images: Tensor, variants: int, budget: int) -> int:
-    """Images a pass, from the activation memory one image takes."""
-    if len(images) * variants == 1:
-        return 1
-    return max(1, min(MOST_ROWS, budget // max(1, peak_bytes(model, images[:1]))))
+def _keep(kept: list[Tensor], new: Tensor, *, is_sum: bool) -> None:
+    if is_sum and kept:
+        kept[0] = kept[0] + new
+    else:
+        kept.append(new)
 
 
-@torch.no_grad()
-def peak_bytes(model: nn.Module, images: Tensor) -> int:
-    """The most bytes of tensors alive at once in one forward pass, parameters and inputs not counted."""
-    with _LiveBytes() as live:
-        model(images)
-        most: int = live.most
-    return most
+def _chunks(ask: Ask, plan: Plan, budget: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """(values (p, n, ...), numbers (p,), rows (n,)): all variants of some images, then of the next.
+
+    The first pass takes one row and measures its memory, which tells how many the next may take.
+    """
+    images = plan.images
+    numbers = torch.arange(plan.count, device=images.device)
+    most: int | None = None  # rows a pass; not known before one was measured
+    start = first = 0
+    some = 1
+    while start < len(images):
+        if first == 0 and plan.at is None:  # whole images share a pass only while all their variants do
+            some = min(len(images) - start, max(1, (most or 1) // plan.count))
+        chunk = numbers[first : first + max(1, (most or 1) // some)]
+        rows = torch.arange(start, start + some, device=images.device)
+        measured = most is None and plan.count * len(images) > 1
+        try:
+            with LiveBytes() if measured else nullcontext() as live:
+                found = ask(images[start : start + some], chunk, rows)
+        except RuntimeError as error:
+            if not most or most == 1 or not _is_out_of_memory(error):
+                raise
+            most //= 2
+            continue
+        if live is not None:
+            most = max(1, min(MOST_ROWS, budget // max(1, live.most)))
+        yield found.view(len(chunk), some, *found.shape[1:]), chunk, rows
+        first += len(chunk)
+        if first == plan.count:
+            start, first = start + some, 0
 
 
-class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the storages that operations make, and takes them off as they die."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.now = self.most = 0
-        self.seen: set[int] = set()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        out = func(*args, **(kwargs or {}))
-        old = {t.untyped_storage()._cdata for t in args if isinstance(t, Tensor)}
-        for tensor in out if isinstance(out, tuple | list) else (out,):
-            if isinstance(tensor, Tensor):
-                self._add(tensor.untyped_storage(), old)
-        return out
-
-    def _add(self, storage: torch.UntypedStorage, old: set[int]) -> None:
-        key = storage._cdata
-        if key in old or key in self.seen:
-            return
-        self.seen.add(key)
-        self.now += storage.nbytes()
-        self.most = max(self.most, self.now)
-        finalize(storage, self._drop, key, storage.nbytes())  # a view keeps it alive as well
-
-    def _drop(self, key: int, size: int) -> None:
-        self.seen.discard(key)
-        self.now -= size
+def _rehearsed(ask: Ask, plan: Plan, fold: Fold | None) -> Tensor:
+    """What one variant of one image gives, in the place of all."""
+    one = torch.zeros(1, dtype=torch.int64, device=plan.images.device)
+    found = ask(plan.images[:1], one, one)
+    values = found.view(1, 1, *found.shape[1:])
+    if fold is not None:
+        value = fold(values, one, one)
+        return value.expand(len(plan.images), *value.shape[1:])
+    return values.expand(plan.count, len(plan.images), *values.shape[2:])
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

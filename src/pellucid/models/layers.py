@@ -59,19 +59,13 @@ def layers(model: nn.Module, size: int | tuple[int, ...] | None = None) -> tuple
     return tuple(ended.layer for ended in _run(model, size))
 
 
-def cam_layers(model: nn.Module, size: int | tuple[int, ...] | None = None) -> tuple[str, ...]:
-    """Layers that suit Grad-CAM, the best first: one for each resolution, the deepest first.
-
-    A layer qualifies when its output is a map (N, C, h, w) of more than one position, and when it computes
-    something (a pool or a dropout does not). Among those of one resolution the least nested is taken, so that a
-    block goes before its parts, and of these the last. None is named where the deepest lies in the first half of the
-    network, by multiply-adds and by layers: a patch embedding says nothing of what the blocks behind it found.
-    """
+def map_layers(model: nn.Module, size: int | tuple[int, ...] | None = None) -> tuple[str, ...]:
+    """Layers with maps (N, C, h, w), one for each resolution, the deepest first; see `cam_layers`."""
     return best_for_cam(network_of(model), _run(model, size))
 
 
 def best_for_cam(network: nn.Module, finished: Sequence[Ended]) -> tuple[str, ...]:
-    """cam_layers, from the layers in the order in which they finished."""
+    """map_layers, from the layers in the order in which they finished."""
     features = _features(network, finished)
     best: dict[tuple[int, ...], str] = {}
     is_late: dict[str, bool] = {}

@@ -101,6 +101,61 @@ def graph_from(model: nn.Module, layer: str | nn.Module) -> Iterator[dict[str, T
 
 
 @contextmanager
+def resumed_from(
+    model: nn.Module, layer: str | nn.Module, change: Callable[[Tensor], Tensor]
+) -> Iterator[Callable[[Tensor, int], Any]]:
+    """Run a network with a layer's output exchanged, computing what lies before the layer once for each image.
+
+    The function this yields takes images (n, C, H, W) and how many rows `change` makes of each row of the layer's
+    output (count), and returns the outputs for the n * count rows. A single image passes once: behind the layer, one
+    row that does not come from it then meets count rows that do, and broadcasting joins them. Where it does not (a
+    concatenation, a fixed batch size), and for several images, every row passes from the start.
+
+    Args:
+        model: a Model or any module.
+        layer: dotted name or module; of several calls, each one's output is exchanged.
+        change: the layer's output (n, ...) -> (n * count, ...).
+    """
+    name, module = find_layer(model, layer)
+    reached: list[int] = []
+    copies = [1]
+
+    def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        found = first_tensor(output)
+        if found is None:
+            raise ValueError(f"layer {name!r} puts out no tensor but {type(output).__name__}")
+        reached.append(len(found))
+        return _replaced(output, found, change(found[: len(found) // copies[0]]))
+
+    def run(images: Tensor, count: int) -> Any:
+        reached.clear()
+        if len(images) == 1:
+            copies[0] = 1
+            try:
+                outputs = model(images)
+            except RuntimeError as error:
+                if isinstance(error, torch.OutOfMemoryError):
+                    raise
+            else:
+                _check_reached(name, reached)
+                found = first_tensor(outputs)
+                if found is not None and len(found) == count:
+                    return outputs
+        copies[0] = count
+        outputs = model(images.repeat(count, *[1] * (images.ndim - 1)))
+        _check_reached(name, reached)
+        return outputs
+
+    with _hooks([(module, hook)]):
+        yield run
+
+
+def _check_reached(name: str, reached: list[int]) -> None:
+    if not reached:
+        raise ValueError(f"layer {name!r} is never reached in the forward pass")
+
+
+@contextmanager
 def calls(
     model: nn.Module, before: Callable[[str, nn.Module, Any], None], after: Callable[[str, nn.Module, Any], None]
 ) -> Iterator[None]:

@@ -1,0 +1,59 @@
+"""The number of an image that a method watches or differentiates: a class's logit or probability, or the caller's."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from pellucid.checks import ManyTargets, check_choice
+
+OBJECTIVES = ("score", "logprob", "prob", "loss")
+"""The logit, the log probability, the probability, the negative log probability."""
+
+Score: TypeAlias = Callable[[Any, Tensor], Tensor]
+"""(outputs of R rows, rows (R,) int64: the image each row is of) -> (R,), or (R, T) for T targets an image."""
+
+
+def scorer(targets: ManyTargets, objective: str = "score") -> Score:
+    """How to read the number of each row off the model's outputs.
+
+    Args:
+        targets: int64 (N,) or (N, T), or a callable on the outputs, which then decides alone.
+        objective: score (the logit), logprob, prob, or loss (the negative log probability).
+
+    Raises:
+        ValueError: no such objective; when called: outputs that are no logits, targets that are no class.
+    """
+    check_choice("objective", objective, OBJECTIVES)
+
+    def score(outputs: Any, rows: Tensor) -> Tensor:
+        if not isinstance(targets, Tensor):
+            return _called(targets, outputs, len(rows))
+        return _read(outputs, targets[rows], objective)
+
+    return score
+
+
+def _called(targets: Callable[..., Tensor], outputs: Any, rows: int) -> Tensor:
+    value = targets(outputs)
+    if not isinstance(value, Tensor) or value.shape != (rows,):
+        given = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"a callable target must return one number for each image ({rows},), got {given}")
+    return value
+
+
+def _read(outputs: Any, targets: Tensor, objective: str) -> Tensor:
+    """(R,) or (R, T), as the targets are."""
+    if not isinstance(outputs, Tensor) or outputs.ndim != 2:
+        given = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise ValueError(f"class targets need logits (N, K), the model returns {given}: give a callable target")
+    low, high = (int(bound) for bound in torch.aminmax(targets))
+    if low < 0 or high >= outputs.shape[1]:
+        raise ValueError(f"target {low if low < 0 else high} is no class: not in 0..{outputs.shape[1] - 1}")
+    wanted = targets if targets.ndim == 2 else targets[:, None]
+    logits = outputs.gather(1, wanted)  # (R, T)
+    if objective != "score":
+        logits = logits - outputs.logsumexp(dim=1, keepdim=True)
+        logits = {"logprob": logits, "prob": logits.exp(), "loss": -logits}[objective]
+    return logits if targets.ndim == 2 else logits[:, 0]
