@@ -170,3 +170,26 @@ def test_the_model_is_left_as_it_was() -> None:
     assert all(torch.equal(value, before[name]) for name, value in asked.state_dict().items())
     assert all(parameter.grad is None and parameter.requires_grad for parameter in asked.parameters())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in asked.modules())
+
+
+def test_with_only_the_sets_classes_competing_it_is_never_worse(found: Audit) -> None:
+    listed = sorted(set(TARGETS))
+    some = found.predictions.restricted
+    assert some is not None
+    assert some.classes == len(listed) < 8
+    hits, loss = 0, 0.0
+    for row, target in zip(probabilities(COUNT), TARGETS, strict=True):
+        own = [row[index] for index in listed]
+        hits += listed[int(np.argmax(own))] == target
+        loss -= math.log(row[target] / sum(own))
+    told = found.summary()["restricted"]
+    assert told["top1"]["value"] == hits / COUNT >= found.top1.value
+    assert told["loss"] == pytest.approx(loss / COUNT, rel=1e-5)
+    assert (some.loss <= found.predictions.loss + 1e-6).all()
+    assert f"only the {len(listed)} of these pictures" in found.page()
+
+
+def test_a_set_of_all_the_models_classes_needs_no_restriction() -> None:
+    found = audit(model(), image_set([index % 8 for index in range(40)]), shown=0)
+    assert found.predictions.restricted is None
+    assert found.summary()["restricted"] is None

@@ -66,8 +66,7 @@ def test_the_maps_are_the_methods_own() -> None:
     [
         (
             Linear(),
-            "grad_cam is not drawn: grad_cam needs a late layer with maps (N, C, h, w); the model has none: "
-            "name a layer, or use saliency",
+            "grad_cam is not drawn: the model has no late layer with maps (N, C, h, w): name a layer, or use saliency",
         ),
         (
             Small(nn.GELU()),

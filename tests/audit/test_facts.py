@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from pellucid.audit import Audit, audit
-from pellucid.audit.facts import facts
 from pellucid.metrics import per_class, proportion, reliability
 
 from .sets import CLASSES, image_set, model
@@ -40,7 +39,7 @@ def told(
         per_class=per_class(truth, ranked[:, 0], len(CLASSES)),
         bins=reliability(sure, rows.correct),
     )
-    return [fact.text for fact in facts(found)]
+    return [fact.text for fact in found.facts]
 
 
 def test_how_good(base: Audit) -> None:
@@ -100,6 +99,6 @@ def test_what_to_look_at_first(base: Audit) -> None:
 
 
 def test_the_value_of_a_fact_is_in_its_sentence(base: Audit) -> None:
-    first, weakest, *_ = facts(base)
+    first, weakest, *_ = base.facts
     assert first.value in first.text
     assert weakest.value in weakest.text

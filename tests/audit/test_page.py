@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pellucid.audit import Audit, audit
-from pellucid.audit.facts import facts, percent
+from pellucid.audit.words import percent
 from pellucid.data import ImageSet
 from pellucid.data.image_set import ClassLabel, Item
 from pellucid.data.sources import Array
@@ -104,7 +104,7 @@ def test_the_cards_and_facts_say_the_summarys_numbers(found: Audit, page: str) -
         f"Brier score: {found.brier:.4f}",
     ):
         assert f'aria-label="{label}"' in page
-    for fact in facts(found):
+    for fact in found.facts:
         assert f"<span>{fact.text}</span>" in page
     assert '"seed": 0' in page.replace("&#34;", '"')
 

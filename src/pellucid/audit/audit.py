@@ -1,7 +1,6 @@
 """The main job: a model and a folder of labelled images in, findings out."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from pellucid.records import record
 from pellucid.report import Fact
 
 from .explained import chosen_methods, explain_rows
-from .facts import facts
 from .findings import Findings
 from .page import audit_page
 from .predictions import predict_set
+from .sections import PARTS
 
 TOP = 5
 
@@ -28,32 +27,19 @@ class Audit(Findings):
 
     @property
     def facts(self) -> tuple[Fact, ...]:
-        """The five things worth knowing."""
-        return facts(self)
+        """The things worth knowing, each a sentence that stands alone."""
+        return tuple(fact for part in PARTS for fact in part.facts(self))
 
     def summary(self) -> dict[str, Any]:
         """The numbers, as `summary.json` holds them; shares in [0, 1]."""
-        return {
-            "format": 1,
-            "images": len(self.predictions),
-            "unreadable": len(self.predictions.errors),
-            "left_out": len(self.errors),
-            "accuracy": {
-                name: {"value": share.value, "low": share.low, "high": share.high}
-                for name, share in (("top1", self.top1), ("top5", self.top5))
-            },
-            "loss": self.loss,
-            "calibration": {"ece": self.ece, "brier": self.brier, "nll": self.loss},
-            "f1": {"macro": self.per_class.macro_f1, "weighted": self.per_class.weighted_f1},
-            "classes_matched_by": dict(Counter(match.by for match in self.matches)),
-            "facts": [fact.text for fact in self.facts],
-            "model": dict(self.record.model),
-            "record": self.record.json(),
-        }
+        told = {key: value for part in PARTS for key, value in part.numbers(self).items()}
+        facts = [fact.text for fact in self.facts]
+        made = {"model": dict(self.record.model), "record": self.record.json()}
+        return {"format": 1, **told, "facts": facts, **made}
 
     def page(self) -> str:
         """The report as one HTML page."""
-        return audit_page(self, self.facts)
+        return audit_page(self)
 
     def save(self, folder: str | Path, *, force: bool = False) -> Path:
         """Write index.html, predictions.parquet, summary.json and record.json; all of them or nothing.
@@ -128,7 +114,7 @@ def audit(
     matches = class_matches(images, model.classes, model.class_ids, class_map)
     index = {match.target: match.index for match in matches}
     own = [-1 if item.target is None else index[item.target] for item in images.items]
-    rows = predict_set(model, images, own, top=TOP, batch_size=batch_size, workers=workers)
+    rows = predict_set(model, images, own, competing=[*index.values()], top=TOP, batch_size=batch_size, workers=workers)
     hits = in_top_k(rows.ranked, rows.targets)
     nameless = [item.file for item, target in zip(images.items, own, strict=True) if target < 0]
     return Audit(

@@ -13,6 +13,15 @@ from pellucid.progress import steps
 
 
 @dataclass(frozen=True)
+class Restricted:
+    """What the model says when only the classes of the set compete: the other logits are left out of the softmax."""
+
+    classes: int  # how many compete
+    is_correct: Tensor  # (N,), bool
+    loss: Tensor  # (N,), float32, negative log probability of the target, in nats
+
+
+@dataclass(frozen=True)
 class Predictions:
     """A row for each image that could be read and has a label; all on the CPU."""
 
@@ -23,6 +32,7 @@ class Predictions:
     probabilities: Tensor  # (N, k), float32, of those
     loss: Tensor  # (N,), float32, negative log probability of the target, in nats
     brier: Tensor  # (N,), float32, in [0, 2]
+    restricted: Restricted | None  # the same with only the set's own classes competing; None where these are all
     errors: tuple[Unreadable, ...]  # images that were left out
     are_probabilities: bool  # whether the network's outputs already sum to 1 (softmax twice)
 
@@ -50,6 +60,7 @@ def predict_set(
     images: ImageSet,
     targets: Sequence[int],
     *,
+    competing: Sequence[int] = (),
     top: int = 5,
     batch_size: int | None = None,
     workers: int | None = None,
@@ -60,6 +71,7 @@ def predict_set(
         model: in eval mode.
         images: the set; images whose target is negative are not read.
         targets: the model's class for each image of the set, negative where it has none.
+        competing: the model's classes that the set names, with or without images of them.
         top: classes kept for each image.
         batch_size: images a pass; None: 16 on a CPU, 128 elsewhere.
         workers: decoding processes, see `data.batches`.
@@ -69,6 +81,7 @@ def predict_set(
     labelled = [place for place, target in enumerate(targets) if target >= 0]
     chosen = images.subset(labelled)
     truth = torch.tensor([targets[place] for place in labelled], dtype=torch.int64)
+    listed = torch.tensor(sorted({target for target in (*targets, *competing) if target >= 0}), dtype=torch.int64)
     parts: list[tuple[Tensor, ...]] = []
     errors: list[Unreadable] = []
     normalised = True
@@ -76,26 +89,44 @@ def predict_set(
         for batch in batches(chosen, model.geometry, batch_size=batch_size, workers=workers):
             errors += batch.errors
             if len(batch.indices):
-                part, sums = _one(model, batch.images(model.mean.device), truth[batch.indices], top)
+                part, sums = _one(model, batch.images(model.mean.device), truth[batch.indices], listed, top)
                 parts.append((batch.indices, *part))
                 normalised = normalised and sums
             done(len(batch.indices) + len(batch.errors))
     if not parts:
         reason = f": {errors[0].file}: {errors[0].reason}" if errors else ""
         raise ValueError(f"{images.path}: none of the {len(labelled)} labelled images could be read{reason}")
-    indices, ranked, probabilities, loss, distance = (torch.cat(column) for column in zip(*parts, strict=True))
+    indices, ranked, probabilities, loss, distance, hits, own_loss = map(torch.cat, zip(*parts, strict=True))
     positions = torch.tensor(labelled)[indices]
     files = tuple(images.items[place].file for place in positions.tolist())
+    some = Restricted(len(listed), hits, own_loss) if len(listed) < len(model.classes) else None
     return Predictions(
-        positions, files, truth[indices], ranked, probabilities, loss, distance, tuple(errors), normalised
+        positions,
+        files,
+        truth[indices],
+        ranked,
+        probabilities,
+        loss,
+        distance,
+        some,
+        tuple(errors),
+        normalised,
     )
 
 
 @torch.inference_mode()
-def _one(model: Model, images: Tensor, targets: Tensor, top: int) -> tuple[tuple[Tensor, ...], bool]:
+def _one(model: Model, images: Tensor, targets: Tensor, listed: Tensor, top: int) -> tuple[tuple[Tensor, ...], bool]:
     logits = class_logits(model, images)  # (n, K)
     targets = targets.to(logits.device)
     probabilities = logits.softmax(dim=1)
     ranked = rank(logits, min(top, logits.shape[1]))
-    kept = (ranked, probabilities.gather(1, ranked), cross_entropy(logits, targets), brier(probabilities, targets))
+    own, places = logits[:, listed.to(logits.device)], torch.searchsorted(listed.to(targets), targets)  # (n, L), (n,)
+    kept = (
+        ranked,
+        probabilities.gather(1, ranked),
+        cross_entropy(logits, targets),
+        brier(probabilities, targets),
+        rank(own, 1)[:, 0] == places,
+        cross_entropy(own, places),
+    )
     return tuple(column.cpu() for column in kept), are_probabilities(logits)

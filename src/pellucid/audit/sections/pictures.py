@@ -1,0 +1,91 @@
+"""The images worth looking at, each with its heat maps: confident mistakes, unsure hits, a random sample."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from pellucid import explain, report
+from pellucid.audit.explained import Explained
+from pellucid.audit.findings import Findings
+from pellucid.audit.words import percent
+from pellucid.methods import methods, title
+from pellucid.report import Fact, Section
+
+SIDE = 224
+"""Longest side of a picture in the page, in pixels."""
+
+
+def sections(found: Findings) -> list[Section]:
+    """Three galleries."""
+    return [_mistakes(found), _unsure(found), _sample(found)]
+
+
+def facts(found: Findings) -> tuple[Fact, ...]:
+    """What to look at first."""
+    return (_first(found),)
+
+
+def numbers(_found: Findings) -> dict[str, Any]:
+    """Nothing that the table of predictions does not hold."""
+    return {}
+
+
+def _mistakes(found: Findings) -> Section:
+    body = _gallery(found, found.shown.mistakes) if found.shown.mistakes else report.notice("Nothing to show.")
+    for note in found.shown.notes:
+        body += report.notice(note)
+    return Section(
+        "mistakes",
+        "Most confident mistakes",
+        "Wrong, and sure of it: look here first for wrong labels, ambiguous pictures and shortcuts. Warm colours mark "
+        "evidence for the class named below a map.",
+        body,
+    )
+
+
+def _unsure(found: Findings) -> Section:
+    body = _gallery(found, found.shown.unsure) if found.shown.unsure else report.notice("Nothing to show.")
+    return Section("unsure", "Least confident hits", "Right, but only just.", body)
+
+
+def _sample(found: Findings) -> Section:
+    body = _gallery(found, found.shown.sample) if found.shown.sample else report.notice("Nothing to show.")
+    return Section(
+        "sample", "A random sample", f"Drawn with seed {found.record.seed}, so that nothing is picked.", body
+    )
+
+
+def _gallery(found: Findings, shown: Sequence[Explained]) -> Markup:
+    return report.gallery([_entry(found, one) for one in shown])
+
+
+def _entry(found: Findings, one: Explained) -> tuple[str, str, list[list[tuple[str, str]]]]:
+    rows = found.predictions
+    predicted, target = int(rows.predicted[one.row]), int(rows.targets[one.row])
+    says = f"says “{found.classes[predicted]}”, {percent(float(rows.confidence[one.row]))} sure"
+    truth = "" if predicted == target else f"; labelled “{found.classes[target]}”"
+    small = min(one.image.shape[-2:]) < SIDE // 2
+    image = report.fitted(one.image, SIDE // 2, SIDE)
+    strips = {predicted: [(report.data_uri(report.pixels(image), exact=small), "what the model sees")]}
+    for method, target_class, heat in one.heats:
+        large = report.fitted(heat[None], SIDE // 2, SIDE)[0]
+        caption = f"{title(methods(explain)[method])} for “{found.classes[target_class]}”"
+        picture = report.data_uri(report.overlay(image, large), exact=small)
+        strips.setdefault(target_class, []).append((picture, caption))
+    return says + truth, rows.files[one.row], list(strips.values())
+
+
+def _first(found: Findings) -> Fact:
+    rows = found.predictions
+    wrong = (~rows.correct).nonzero()[:, 0]
+    if not len(wrong):
+        return Fact("Look first at", "no mistakes", "The model makes no mistake on these images.")
+    row = int(wrong[rows.confidence[wrong].argmax()])
+    file = rows.files[row]
+    return Fact(
+        "Look first at",
+        file.rsplit("/", 1)[-1],
+        f"The most confident mistake is {file}: {percent(float(rows.confidence[row]))} sure of "
+        f"“{found.classes[int(rows.predicted[row])]}”, labelled “{found.classes[int(rows.targets[row])]}”.",
+    )
