@@ -79,7 +79,7 @@ def test_the_summary_has_the_documented_shape(call: Call, place: Path, model_fol
     told = read(place / "out" / "summary.json")
     found = audit(models.load(model_folder), data.open_images(labelled), shown=0)
     assert set(told) == {
-        *("format", "images", "unreadable", "left_out", "accuracy", "loss", "calibration", "f1", "restricted"),
+        *("format", "images", "unreadable", "left_out", "accuracy", "loss", "calibration", "f1", "restricted", "explanations"),
         *("facts", "classes_matched_by", "model", "record"),
     }
     assert told["classes_matched_by"] == {"name": len(found.matches)}
@@ -93,7 +93,8 @@ def test_the_summary_has_the_documented_shape(call: Call, place: Path, model_fol
     assert told["f1"] == {"macro": found.per_class.macro_f1, "weighted": found.per_class.weighted_f1}
     assert all(0 <= share <= 1 for share in (*told["f1"].values(), told["calibration"]["ece"]))
     assert told["model"]["spec"] == str(model_folder)
-    assert len(told["facts"]) == 5
+    assert len(told["facts"]) == 6
+    assert told["explanations"]["images"] == 16
 
 
 def test_the_gate(call: Call, place: Path, model_folder: Path, labelled: Path) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from pellucid import __version__, data, explain, models
 from pellucid.cli import explain as verb
+from pellucid.methods import options
 
 from .calling import CLASSES, Call, content, pictures, zipped
 
@@ -47,7 +48,9 @@ def test_the_files_and_the_numbers_are_the_librarys(
         assert one["target"] == {"index": int(predicted), "name": CLASSES[int(predicted)]}
         assert torch.equal(heat(place / "out", one), by_hand[one["method"]][0].detach())
         assert not one["is_flat"]
-    expected = {"manifest.json", "a.png", "a"} | {one[key] for one in entry["maps"] for key in ("heat", "overlay")}
+    expected = {"index.html", "manifest.json", "a.png", "a"} | {
+        one[key] for one in entry["maps"] for key in ("heat", "overlay")
+    }
     assert set(content(place / "out")) == expected
     with Image.open(place / "out" / "a.png") as panel, Image.open(place / "out" / entry["maps"][0]["overlay"]) as over:
         assert panel.format == over.format == "PNG"
@@ -68,10 +71,12 @@ def test_the_manifest_says_how_it_was_made(call: Call, place: Path, model: model
     assert record["options"]["target"] == "predicted"
     assert record["options"]["layer"] == "8"
     saliency, grad_cam = told["images"][0]["maps"]
-    assert saliency["options"] == {"objective": "score", "reduce": "max", "times_input": False}
+    assert saliency["options"] == {option.name: option.default for option in options(explain.saliency)}
+    assert saliency["options"].items() >= {"objective": "score", "reduce": "max", "times_input": False}.items()
     assert record["options"]["saliency"] == saliency["options"]
     assert "layer" not in saliency
-    assert (grad_cam["layer"], grad_cam["options"]) == ("8", {"relu": True})
+    assert grad_cam["layer"] == "8"
+    assert grad_cam["options"]["relu"] is True
     assert grad_cam["why"] == "the deepest layer with maps (N, C, h, w); also suited: 3"
 
 
@@ -128,7 +133,7 @@ def test_options_reach_their_method(call: Call, place: Path, model: models.Model
     assert [one["method"] for one in maps] == list(by_hand)
     for one in maps:
         assert torch.equal(heat(place / "out", one), by_hand[one["method"]][0].detach())
-    assert maps[0]["options"] == {"window": 3, "stride": 1, "fill": 0.25, "record": "prob"}
+    assert maps[0]["options"].items() >= {"window": 3, "stride": 1, "objective": "prob"}.items()
     assert (maps[2]["layer"], maps[2]["why"]) == ("3", "chosen with --layer")
 
 
@@ -198,3 +203,60 @@ def test_an_interrupted_run_leaves_what_was_there(
     assert (said.code, said.out) == (130, "")
     assert said.err == "pellucid: interrupted; nothing was left half written\n"
     assert content(place) == before
+
+
+def test_the_page_shows_every_map_and_needs_nothing_else(call: Call, place: Path, model_folder: Path) -> None:
+    pictures(place, "a.png", "<b>.png")
+    assert call("explain", model_folder, "a.png", "<b>.png", "-o", "out", "--target", "each:2").code == 0
+    page = (place / "out" / "index.html").read_text()
+    for entry in manifest(place / "out")["images"]:
+        for one in entry["maps"]:
+            title = {"saliency": "Saliency", "grad_cam": "Grad-CAM"}[one["method"]]
+            assert f"{title} for “{one['target']['name']}”" in page
+    assert page.count("<figure") == 2 * (1 + 2 * 2)
+    assert "&lt;b&gt;.png" in page
+    assert "<b>.png" not in page
+    assert 'src="http' not in page
+    assert "Worth knowing" not in page, "a page without facts has no empty list of them"
+
+
+def test_a_dry_run_tells_the_cost_and_writes_nothing(
+    call: Call, place: Path, model: models.Model, model_folder: Path
+) -> None:
+    pictures(place, "a.png", "b.png")
+    before = content(place)
+    words = "--method occlusion,grad_cam --occlusion.window 4 --occlusion.stride 2 --target each:2 --dry-run"
+    said = call("explain", model_folder, "a.png", "b.png", "-o", "out", *words.split())
+    assert (said.code, said.err) == (0, "")
+    assert content(place) == before
+    rows = {
+        line.split()[0]: [int(n) for n in line.split()[1:]]
+        for line in said.out.splitlines()
+        if line.split()[:1] in (["occlusion"], ["grad_cam"])
+    }
+    windows = 3 * 3  # tops 0, 2, 4 of 8 pixels
+    assert rows["occlusion"] == [2, windows + 1, 0, 2 * (windows + 1)], "two classes at the cost of one"
+    assert rows["grad_cam"] == [2, 2, 2, 8]
+    assert said.out.splitlines()[-1] == "nothing was written"
+
+
+def test_boxes_are_written_and_drawn(call: Call, place: Path, model: models.Model, model_folder: Path) -> None:
+    pictures(place, "a.png")
+    words = ("explain", model_folder, "a.png", "--method", "grad_cam", "--target", "1")
+    assert call(*words, "-o", "with", "--boxes", "0.5").code == 0
+    assert call(*words, "-o", "without").code == 0
+    (one,), (other,) = (manifest(place / name)["images"][0]["maps"] for name in ("with", "without"))
+    values = heat(place / "with", one)
+    assert one["boxes"]
+    assert "boxes" not in other
+    inside = torch.zeros(8, 8, dtype=torch.bool)
+    for x0, y0, x1, y1 in one["boxes"]:
+        inside[y0:y1, x0:x1] = True
+    assert inside[values > 0.5 * values.max()].all()
+    with (
+        Image.open(place / "with" / one["overlay"]) as drawn,
+        Image.open(place / "without" / other["overlay"]) as plain,
+    ):
+        assert (np.asarray(drawn) != np.asarray(plain)).any()
+    said = call(*words, "-o", "more", "--boxes", "1.5")
+    assert (said.code, said.err) == (2, "pellucid: boxes must be in [0.001, 0.999], got 1.5\n")

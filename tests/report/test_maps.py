@@ -10,8 +10,8 @@ from pellucid.report import Map, save_maps
 def test_maps_are_written_as_pictures_and_numbers(tmp_path: Path) -> None:
     heat = torch.randn(20, 30)
     maps = [
-        Map("saliency", 7, "cat", heat, {"layer": None}),
-        Map("saliency", 9, "$x^2$ dog", torch.zeros(20, 30), {}),
+        Map("saliency", "Saliency", 7, "cat", heat, {"layer": None}),
+        Map("saliency", "Saliency", 9, "$x^2$ dog", torch.zeros(20, 30), {}),
     ]
     entry = save_maps(tmp_path, "pet", torch.rand(3, 20, 30), maps, "pet.jpg")
     assert entry["panel"] == "pet.png"

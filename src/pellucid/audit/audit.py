@@ -18,6 +18,7 @@ from .findings import Findings
 from .page import audit_page
 from .predictions import predict_set
 from .sections import PARTS
+from .trust import judge
 
 TOP = 5
 
@@ -83,6 +84,7 @@ def audit(
     *,
     methods: str = "saliency,grad_cam",
     shown: int = 12,
+    judged: int = 16,
     bins: int = 15,
     seed: int = 0,
     batch_size: int | None = None,
@@ -96,8 +98,9 @@ def audit(
         images: a set with labels; classes are matched to the model's by wnid, name or number before any work.
         methods: explanations drawn for the shown images, separated by commas; "" for none.
         shown: images shown of each kind (mistakes, unsure hits, random sample), 0 to 100.
+        judged: images on which those explanations are tested, 0 to 1000; under 5 none is.
         bins: of the reliability diagram, 1 to 100.
-        seed: of the random sample.
+        seed: of the random samples.
         batch_size: images a forward pass; 16 on a CPU and 128 elsewhere when none is given.
         workers: decoding processes; None chooses.
         class_map: the user's own table, class of the set -> class of the model.
@@ -107,6 +110,7 @@ def audit(
     """
     check_eval(model)
     check_range("shown", shown, 0, 100)
+    check_range("judged", judged, 0, 1000)
     check_range("bins", bins, 1, 100)
     if not images.labels or all(item.target is None for item in images.items):
         raise ValueError(f"{images.path}: has no labels: an audit needs class folders or a labels.csv")
@@ -127,11 +131,13 @@ def audit(
         errors=(*images.errors, *(Unreadable(file, "has no label") for file in nameless), *rows.errors),
         matches=tuple(matches),
         shown=explain_rows(model, images, rows, names, count=shown, seed=seed),
+        trust=judge(model, images, rows, names, count=judged, seed=seed),
         record=record(
             "audit",
             options={
                 "methods": methods,
                 "shown": shown,
+                "judged": judged,
                 "bins": bins,
                 "batch_size": batch_size,
                 "workers": workers,

@@ -1,13 +1,13 @@
 """The images worth looking at, each with its heat maps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pellucid import explain
-from pellucid.checks import check_choice
+from pellucid.checks import Targets, check_choice
 from pellucid.data import ImageSet, batches
 from pellucid.methods import methods, taken
 from pellucid.models import Model, cam_layers
@@ -56,6 +56,18 @@ def chosen_methods(words: str) -> list[str]:
     return names
 
 
+def bound(name: str, layer: str | None, seed: int) -> Callable[[nn.Module, Tensor, Targets], Tensor]:
+    """A method of `explain` with its default options, the layer where it looks at one, and the seed."""
+    method = methods(explain)[name]
+
+    def ask(model: nn.Module, images: Tensor, targets: Targets) -> Tensor:
+        generator = torch.Generator(images.device).manual_seed(seed)
+        heat: Tensor = method(model, images, targets, **taken(method, {"layer": layer, "generator": generator}))
+        return heat
+
+    return ask
+
+
 def explain_rows(
     model: Model, images: ImageSet, predictions: Predictions, names: Sequence[str], *, count: int, seed: int
 ) -> Shown:
@@ -100,14 +112,12 @@ def _explain(
     wrong = (predicted != truth).nonzero()[:, 0]
     heats: list[list[tuple[str, int, Tensor]]] = [[] for _ in rows]
     for name in names:
-        method = methods(explain)[name]
-        generator = torch.Generator(images.device).manual_seed(seed)
-        options = taken(method, {"layer": layer, "generator": generator})
+        ask = bound(name, layer, seed)
         for which, targets in ((torch.arange(len(rows)), predicted), (wrong, truth[wrong])):
             if not len(which) or name in notes:
                 continue
             try:
-                found = method(model, images[which], targets.to(images.device), **options).cpu()
+                found = ask(model, images[which], targets.to(images.device)).cpu()
             except ValueError as error:  # the method says why this model does not suit it; the page repeats it
                 notes[name] = str(error)
                 continue

@@ -10,6 +10,7 @@ from pellucid.records import Record
 
 from .explained import Shown
 from .predictions import Predictions
+from .trust import Trust
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Findings:
     errors: tuple[Unreadable, ...]  # files that were left out
     matches: tuple[ClassMatch, ...]  # which class of the model each class of the set is, and how that was found
     shown: Shown
+    trust: Trust | None  # which of the drawn maps to believe; None where none was asked for
     record: Record
 
     @property

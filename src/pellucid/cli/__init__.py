@@ -8,17 +8,19 @@ import re
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from io import TextIOWrapper
 from types import ModuleType
+from typing import Any
 
 from pellucid import __version__
 
 from ._shared import plain
 
-VERBS = ("audit", "describe", "explain", "predict", "demo")
+VERBS = ("audit", "describe", "layers", "explain", "predict", "visualize", "demo")
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
 
 
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # idle threads sleep, so that decoding gets the cores
     verb = import_module(f"pellucid.cli.{words[0]}")
     try:
-        with _tidy_end():
+        with _tidy_end(), _warnings_as_lines():
             return _run(verb, words)
     except KeyboardInterrupt:
         return _told("interrupted; nothing was left half written", 130)
@@ -105,6 +107,23 @@ def _tidy_end() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """The library's own warnings as lines on standard error, each once."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("once", category=UserWarning, module=r"pellucid\.")
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if category is UserWarning:
+                _told(str(message), 0)
+            else:
+                shown(message, category, *place, **more)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def _reason(message: str) -> str:

@@ -1,18 +1,22 @@
 """Images and heat become pictures: 8-bit RGB arrays, and data URIs for a page."""
 
 import base64
+from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from pellucid.checks import check_range
 
 AGAINST = (0.16, 0.47, 1.0)
 """Colour of negative evidence."""
+
+BOX = (80, 255, 160)
+"""Colour of a box's outline."""
 
 
 def pixels(image: Tensor) -> "np.ndarray":
@@ -73,6 +77,18 @@ def fitted(image: Tensor, low: int, high: int) -> Tensor:
     size = [max(1, round(length * high / longest)) for length in image.shape[-2:]]
     small: Tensor = F.interpolate(image[None].float(), size, mode="bilinear", antialias=True, align_corners=False)[0]
     return small
+
+
+def boxed(
+    picture: "np.ndarray", boxes: Sequence[tuple[float, float, float, float]], scale: float = 1.0
+) -> "np.ndarray":
+    """Outlines of boxes (x0, y0, x1, y1), half open, in pixels of a picture `scale` times smaller: (H, W, 3), uint8."""
+    shown = Image.fromarray(picture)
+    pen = ImageDraw.Draw(shown)
+    for x0, y0, x1, y1 in boxes:
+        corners = (x0 * scale, y0 * scale, x1 * scale - 1, y1 * scale - 1)
+        pen.rectangle(corners, outline=BOX, width=max(2, shown.width // 110))
+    return np.asarray(shown)
 
 
 def data_uri(picture: "np.ndarray", *, exact: bool = False) -> str:

@@ -10,10 +10,7 @@ from pellucid.audit.explained import Explained
 from pellucid.audit.findings import Findings
 from pellucid.audit.words import percent
 from pellucid.methods import methods, title
-from pellucid.report import Fact, Section
-
-SIDE = 224
-"""Longest side of a picture in the page, in pixels."""
+from pellucid.report import Fact, Map, Section
 
 
 def sections(found: Findings) -> list[Section]:
@@ -65,15 +62,12 @@ def _entry(found: Findings, one: Explained) -> tuple[str, str, list[list[tuple[s
     predicted, target = int(rows.predicted[one.row]), int(rows.targets[one.row])
     says = f"says “{found.classes[predicted]}”, {percent(float(rows.confidence[one.row]))} sure"
     truth = "" if predicted == target else f"; labelled “{found.classes[target]}”"
-    small = min(one.image.shape[-2:]) < SIDE // 2
-    image = report.fitted(one.image, SIDE // 2, SIDE)
-    strips = {predicted: [(report.data_uri(report.pixels(image), exact=small), "what the model sees")]}
-    for method, target_class, heat in one.heats:
-        large = report.fitted(heat[None], SIDE // 2, SIDE)[0]
-        caption = f"{title(methods(explain)[method])} for “{found.classes[target_class]}”"
-        picture = report.data_uri(report.overlay(image, large), exact=small)
-        strips.setdefault(target_class, []).append((picture, caption))
-    return says + truth, rows.files[one.row], list(strips.values())
+    maps = [
+        Map(method, title(methods(explain)[method]), index, found.classes[index], heat)
+        for method, index, heat in one.heats
+    ]
+    by_class = [heat for heat in maps if heat.target == predicted] + [heat for heat in maps if heat.target != predicted]
+    return says + truth, rows.files[one.row], report.map_rows(one.image, by_class)
 
 
 def _first(found: Findings) -> Fact:
