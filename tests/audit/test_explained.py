@@ -70,7 +70,8 @@ def test_the_maps_are_the_methods_own() -> None:
         ),
         (
             Small(nn.GELU()),
-            "guided_backprop is not drawn: guided_backprop needs ReLU; the model's activations: GELU x1; use saliency or smooth_grad",
+            "guided_backprop is not drawn: guided_backprop needs ReLU; the model's activations: GELU x1; use saliency "
+            "or smooth_grad",
         ),
     ],
 )

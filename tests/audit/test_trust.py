@@ -58,7 +58,7 @@ def test_the_numbers_are_the_metrics_own() -> None:
     told = audited.summary()["explanations"]
     assert told["images"] == 6
     assert told["maps"]["saliency"]["difference"]["value"] == pytest.approx(float((back - away).mean()), rel=1e-4)
-    assert set(told["beside"]) == {"random", "centre", "edges"}
+    assert set(told["beside"]) == {"random", "blobs", "centre", "edges"}
 
 
 def test_the_better_map_is_believed_and_the_worse_is_not(pretended: Callable[..., Audit]) -> None:
@@ -73,7 +73,7 @@ def test_the_better_map_is_believed_and_the_worse_is_not(pretended: Callable[...
     sentence = (
         "Believe Occlusion first: what it marks moves the prediction most (insertion minus deletion "
         f"{share.value:.2f}, 95 % interval {share.low:.2f} to {share.high:.2f}, "
-        f"a random order {float(trust.beside['random'].mean()):.2f})."
+        f"chance {max(float(trust.beside[name].mean()) for name in ('random', 'blobs')):.2f})."
     )
     assert audited.facts[-1].text == sentence
     assert sentence in audited.page()
@@ -89,7 +89,7 @@ def test_equal_maps_are_said_to_be_about_equal(pretended: Callable[..., Audit]) 
 def test_no_map_is_believed_that_is_no_better_than_chance(pretended: Callable[..., Audit]) -> None:
     audited = pretended(one=bad)
     assert audited.facts[-1].value == "none"
-    assert audited.facts[-1].text.startswith("None of the maps drawn is clearly better than a random order of the")
+    assert audited.facts[-1].text.startswith("None of the maps drawn is clearly better than random pixels and random")
     assert audited.summary()["explanations"]["believe"] is None
 
 

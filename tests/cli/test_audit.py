@@ -79,8 +79,8 @@ def test_the_summary_has_the_documented_shape(call: Call, place: Path, model_fol
     told = read(place / "out" / "summary.json")
     found = audit(models.load(model_folder), data.open_images(labelled), shown=0)
     assert set(told) == {
-        *("format", "images", "unreadable", "left_out", "accuracy", "loss", "calibration", "f1", "restricted", "explanations"),
-        *("facts", "classes_matched_by", "model", "record"),
+        *("format", "images", "unreadable", "left_out", "accuracy", "loss", "calibration", "f1", "restricted"),
+        *("explanations", "facts", "classes_matched_by", "model", "record"),
     }
     assert told["classes_matched_by"] == {"name": len(found.matches)}
     assert (told["format"], told["images"], told["unreadable"]) == (1, 24, 0)

@@ -1,5 +1,7 @@
 """Small nets whose explanations are known, and one written in every spelling of ReLU."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -64,7 +66,41 @@ class Split(nn.Module):
         return x, x / 2
 
 
+class Attending(nn.Module):
+    """A transformer of two layers over patches of 4 x 4, behind a class token unless the answer is their mean."""
+
+    def __init__(self, seed: int = 0, heads: int = 2, has_class_token: bool = True) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.heads = heads
+            self.patches = nn.Conv2d(3, 8, 4, stride=4)
+            self.token = nn.Parameter(torch.randn(1, int(has_class_token), 8))
+            self.mixed = nn.ModuleList(nn.Linear(8, 24) for _ in range(2))
+            self.head = nn.Linear(8, 5)
+            for parameter in self.mixed.parameters():
+                nn.init.normal_(parameter)
+        self.eval()
+
+    def weights(self, x: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """Attention (N, heads, T, T) and values (N, heads, T, K) of tokens (N, T, 8)."""
+        query, key, value = self.mixed[layer](x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return (query @ key.mT / query.shape[-1] ** 0.5).softmax(dim=-1), value
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.patches(images).flatten(2).mT
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], dim=1)
+        for layer in range(2):
+            weights, value = self.weights(x, layer)
+            x = x + (weights @ value).transpose(1, 2).flatten(2)
+        logits: Tensor = self.head(x[:, 0] if self.token.shape[1] else x.mean(dim=1))
+        return logits
+
+
 def small_net(method: str) -> nn.Module:
     """A seeded net of five classes that the method suits."""
-    suited: dict[str, type[nn.Module]] = {}
+    suited: dict[str, Callable[[], nn.Module]] = {
+        "attention_rollout": Attending,
+        "cam": lambda: GapNet().float(),
+    }
     return suited.get(method, Functional)()

@@ -21,10 +21,16 @@ IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 TARGETS = torch.tensor([4, 1, 0])
 
 
-QUICK: dict[str, dict[str, Any]] = {}
+QUICK: dict[str, dict[str, Any]] = {
+    "smooth_grad_cam_plus_plus": {"samples": 3},
+    "integrated_gradients": {"steps": 4},
+    "smooth_grad": {"samples": 4},
+    "augmented_grad_cam": {"views": 3, "iterations": 4},
+    "rise": {"masks": 40, "cells": 4},
+}
 """Options that make a costly method cheap here."""
 
-BLIND: set[str] = set()
+BLIND: set[str] = {"attention_rollout"}
 """Methods that say they are the same for every target."""
 
 
@@ -120,6 +126,31 @@ def test_a_callable_target_equals_the_class_it_reads(method: Method, model: nn.M
     told = {"objective": "score"} if any(option.name == "objective" for option in options(method)) else {}
     heat = asked(method, model, IMAGES, torch.full((3,), 2), **told)
     torch.testing.assert_close(heat, asked(method, model, IMAGES, lambda outputs: outputs[:, 2], **told))
+
+
+class Several(nn.Module):
+    """A net with more than one output."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+        self.eval()
+
+    def forward(self, images: Tensor) -> dict[str, Any]:
+        logits = self.inner(images)
+        return {"aux": (logits.detach(), None), "logits": logits}
+
+
+@each
+def test_a_net_of_several_outputs_is_explained_through_a_callable(method: Method, model: nn.Module) -> None:
+    told = {"objective": "score"} if any(option.name == "objective" for option in options(method)) else {}
+    if method is explain.cam:
+        with pytest.raises(ValueError, match=r"needs logits \(N, K\): use grad_cam"):
+            asked(method, Several(model), IMAGES, lambda outputs: outputs["logits"][:, 2])
+        return
+    expected = asked(method, model, IMAGES, torch.full((3,), 2), **told)
+    heat = asked(method, Several(model), IMAGES, lambda outputs: outputs["logits"][:, 2], **told)
+    torch.testing.assert_close(heat, expected)
 
 
 @each

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from pellucid.explain import grad_cam
+from pellucid.models import rehearsal
 
 from .nets import Functional, GapNet
 
@@ -91,3 +92,32 @@ def test_a_net_without_maps_is_refused() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(243, 5)).double().eval()
     with pytest.raises(ValueError, match="the model has no late layer with maps"):
         grad_cam(model, IMAGES, TARGETS)
+
+
+def test_costs_one_pass_forward_and_back() -> None:
+    with rehearsal() as cost:
+        grad_cam(GapNet(), IMAGES, TARGETS)
+    assert (cost.forward, cost.backward) == (2, 2)
+
+
+def test_the_objective_is_what_is_differentiated() -> None:
+    model, fours = GapNet(), torch.tensor([4, 4])
+    by_softmax = grad_cam(model, IMAGES, lambda outputs: outputs.softmax(dim=1)[:, 4], relu=False)
+    torch.testing.assert_close(grad_cam(model, IMAGES, fours, objective="prob", relu=False), by_softmax)
+    loss, logprob = (grad_cam(model, IMAGES, fours, objective=told, relu=False) for told in ("loss", "logprob"))
+    torch.testing.assert_close(loss, -logprob)
+    with pytest.raises(ValueError, match="objective must be one of score, logprob, prob, loss, got 'logit'"):
+        grad_cam(model, IMAGES, fours, objective="logit")
+
+
+def test_several_layers_are_scaled_to_one_and_averaged() -> None:
+    model, images = Functional(), torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    parts = [grad_cam(model, images, TARGETS, layer=name) for name in ("first", "second")]
+    expected = sum(part / part.amax(dim=(1, 2), keepdim=True) for part in parts) / 2
+    torch.testing.assert_close(grad_cam(model, images, TARGETS, layer="first, second"), expected)
+
+
+def test_faint_layers_are_scaled_too() -> None:
+    model, images = Functional(), torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    heat = grad_cam(model, images, lambda outputs: 1e-20 * outputs[:, 1], layer="first,first")
+    torch.testing.assert_close(heat.amax(dim=(1, 2)), torch.ones(2))

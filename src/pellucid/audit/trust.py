@@ -31,6 +31,12 @@ PROBED = 4
 FEWEST = 5
 """Images below which nothing is said: their interval would mean little."""
 
+STAGES = 4
+"""In which the weights are made random; a coarse map may meet that of one draw by chance."""
+
+CHANCE = ("random", "blobs")
+"""Maps that a map must clearly beat: pixels in random order, and patches as coarse as a deep layer's maps."""
+
 INSENSITIVE = 0.5
 """Rank correlation with the map of random weights above which a map is said not to depend on the weights."""
 
@@ -43,7 +49,7 @@ class Judged:
     insertion: Tensor  # (n,), float32, mean probability while the hottest pixels come back first; higher is better
     deletion: Tensor  # (n,), float32, while they go first; lower is better
     sensitivity: float  # largest relative change of a map under noise of 0.02, mean over images; lower is steadier
-    randomised: float  # rank correlation with the map of random weights; near 0 is best
+    randomised: float  # lowest rank correlation with the map while weights are made random; near 0 is best
     flat: int  # maps that say the same everywhere, or hold NaN
 
     @property
@@ -68,15 +74,15 @@ class Trust:
 
     images: int  # n, of the sample
     judged: tuple[Judged, ...]
-    beside: dict[str, Tensor]  # (n,), faithfulness of random, centre, edges
+    beside: dict[str, Tensor]  # (n,), faithfulness of random, blobs, centre, edges
     notes: tuple[str, ...]  # methods that could not be tested, with the reason
 
     @property
     def best(self) -> Judged | None:
-        """The most faithful map that depends on the weights and is clearly better than a random order, if any."""
+        """The most faithful map that depends on the weights and is clearly better than chance, if any."""
         for one in self.judged:
-            ahead = bootstrap(one.faithfulness - self.beside["random"])
-            if not one.is_insensitive and one.flat < self.images and ahead.low > 0:
+            ahead = min(bootstrap(one.faithfulness - self.beside[name]).low for name in CHANCE)
+            if not one.is_insensitive and one.flat < self.images and ahead > 0:
                 return one
         return None
 
@@ -134,5 +140,5 @@ def _judge(model: Model, images: Tensor, targets: Tensor, name: str, *, layer: s
     away = deletion(model, images, targets, heat, steps=STEPS).auc
     generator = torch.Generator().manual_seed(seed)
     noisy = sensitivity(explain, model, some, few, samples=3, generator=generator)
-    random = model_randomisation(explain, model, some, few, stages=1, generator=generator)
-    return Judged(name, back.cpu(), away.cpu(), float(noisy.largest.mean()), random.final, int(flat.sum()))
+    random = model_randomisation(explain, model, some, few, stages=STAGES, generator=generator)
+    return Judged(name, back.cpu(), away.cpu(), float(noisy.largest.mean()), random.lowest, int(flat.sum()))

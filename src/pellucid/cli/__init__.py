@@ -20,7 +20,7 @@ from pellucid import __version__
 
 from ._shared import plain
 
-VERBS = ("audit", "describe", "layers", "explain", "predict", "visualize", "demo")
+VERBS = ("audit", "describe", "layers", "explain", "gallery", "predict", "visualize", "demo")
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
 
 
@@ -122,7 +122,7 @@ def _warnings_as_lines() -> Iterator[None]:
             else:
                 shown(message, category, *place, **more)
 
-        warnings.showwarning = show  # type: ignore[assignment]
+        warnings.showwarning = show
         yield
 
 

@@ -7,26 +7,28 @@ from pellucid.checks import check_range
 from pellucid.models import Plan
 
 
-def noisy(images: Tensor, copies: int, std: float, generator: torch.Generator | None) -> Plan:
-    """Copies of each image with Gaussian noise of `std` times the image's own range, not clipped.
+def noisy(images: Tensor, samples: int, std: float, generator: torch.Generator | None, *, clip: bool = False) -> Plan:
+    """Copies of each image with Gaussian noise of `std` times the image's own range.
 
     Args:
         images: (N, C, H, W).
-        copies: P, at least 1.
+        samples: P, how many copies, at least 1.
         std: share of each image's range (largest minus smallest value), at least 0.
         generator: source of the noise; None takes one of seed 0.
+        clip: keep the copies in [0, 1].
     """
-    check_range("copies", copies, 1)
+    check_range("samples", samples, 1)
     check_range("std", std, 0)
     source = torch.Generator().manual_seed(0) if generator is None else generator
-    seeds = torch.randint(2**62, (copies,), generator=source, device=source.device).tolist()
+    seeds = torch.randint(2**62, (samples,), generator=source, device=source.device).tolist()
     spread = std * (images.amax(dim=(1, 2, 3)) - images.amin(dim=(1, 2, 3)))  # (N,)
 
     def vary(some: Tensor, numbers: Tensor, rows: Tensor) -> Tensor:
         noise = torch.stack([_drawn(seeds[number], some) for number in numbers.tolist()])  # (p, C, H, W)
-        return some + spread[rows, None, None, None] * noise[:, None]  # (p, n, C, H, W)
+        copies = some + spread[rows, None, None, None] * noise[:, None]  # (p, n, C, H, W)
+        return copies.clamp(0, 1) if clip else copies
 
-    return Plan(images, copies, vary)
+    return Plan(images, samples, vary)
 
 
 def _drawn(seed: int, like: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pellucid.checks import Targets, check_question
 from pellucid.models import unvaried
 
-from ._cam import combined, enlarged, seen_layers, weighed
+from ._cam import At, from_layers, weighed
 
 
 def grad_cam(
@@ -19,6 +19,7 @@ def grad_cam(
     *,
     layer: str | None = None,
     grid: str = "",
+    objective: str = "score",
     relu: bool = True,
 ) -> Tensor:
     """A layer's maps, each weighted by the mean gradient of the score over it, summed, and cut below zero.
@@ -29,21 +30,23 @@ def grad_cam(
         targets: (N,), int64, the class to explain for each image; or a callable outputs -> (N,).
         layer: dotted name of a layer with maps, or several with commas; the deepest that suits when none is given.
         grid: sides of a layer's grid of tokens as HxW, such as 14x14, where it is not found by itself.
+        objective: what is differentiated: score (the logit), logprob, prob, or loss (negative log probability).
         relu: keep only evidence for the target, as the paper does; without it, evidence against is negative.
 
     Returns:
-        (N, H, W), dtype and device of images, bilinearly enlarged from (h, w); in logits, up to the layer's scale. Of
-        several layers: the mean of their maps, each scaled to at most 1.
+        (N, H, W), dtype and device of images, bilinearly enlarged from (h, w); in units of the objective, up to the
+        layer's scale. Of several layers: the mean of their maps, each scaled to at most 1.
 
     Raises:
         ValueError: an argument is out of its range, the model is training, or the layer has no maps.
     """
     check_question(model, images, targets)
 
-    def weigh(slopes: Tensor, maps: Tensor) -> Tensor:
-        heat = (slopes.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1)  # (R, h, w)
-        return heat.relu() if relu else heat
+    def see(at: At) -> Tensor:
+        return weighed(model, unvaried(images), targets, at, _weigh, objective=objective)[0]
 
-    layers = seen_layers(model, images, layer, grid)
-    heats = [weighed(model, unvaried(images), targets, one, weigh)[0] for one in layers]
-    return enlarged(combined(heats).to(images), images.shape[-2:])
+    return from_layers(model, images, layer, grid, see, relu=relu)
+
+
+def _weigh(slopes: Tensor, maps: Tensor) -> Tensor:
+    return (slopes.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1)  # (R, h, w)

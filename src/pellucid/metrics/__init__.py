@@ -1,5 +1,7 @@
 """Numbers from predictions: pure functions of tensors."""
 
+from . import explanation
+from .boxes import Box, best_iou, box_iou, heat_boxes
 from .calibration import Reliability, brier, expected_calibration_error, reliability
 from .classification import (
     Interval,
@@ -11,15 +13,22 @@ from .classification import (
     proportion,
     strongest_confusions,
 )
+from .intervals import bootstrap
 
 __all__ = [
+    "Box",
     "Interval",
     "PerClass",
     "Reliability",
+    "best_iou",
+    "bootstrap",
+    "box_iou",
     "brier",
     "confusion",
     "cross_entropy",
     "expected_calibration_error",
+    "explanation",
+    "heat_boxes",
     "in_top_k",
     "per_class",
     "proportion",

@@ -15,7 +15,7 @@ Z95 = 1.959963984540054
 
 @dataclass(frozen=True)
 class Interval:
-    """A share with its 95 % confidence interval, all in [0, 1]."""
+    """A share (then all in [0, 1]) or a mean, with its 95 % confidence interval."""
 
     value: float
     low: float

@@ -14,7 +14,7 @@ from ._meter import Meter
 from .grids import suited, token_layers
 from .layers import Ended, asked_with, best_for_cam, input_shape, note
 from .model import network_of
-from .probes import calls, first_tensor
+from .probes import calls, find_layer, first_tensor
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -145,6 +145,34 @@ def describe(model: nn.Module, size: int | tuple[int, ...] | None = None) -> Des
     cam_layers = suited(best_for_cam(network, [*finished.values()]), token_layers(network, shape))
     outputs = sum(own[row.name].bytes for row in rows if row.name in own)
     return Description(shape, rows, cam_layers, by_kind, outputs)
+
+
+def receptive_field(model: nn.Module, layer: str, size: int | tuple[int, ...] | None = None) -> ReceptiveField | None:
+    """The field of any layer's units, also of a block with layers inside; None where it is not defined.
+
+    Args:
+        model: a Model or any module; in any mode, left as it was.
+        layer: dotted name; of several calls the last counts.
+        size: of the image, as for `describe`.
+
+    Raises:
+        ValueError: no such layer, or it is never reached.
+    """
+    wanted, _ = find_layer(model, layer)
+    found: list[tuple[tuple[float, ...], ...] | None] = []
+    network = network_of(model)
+    with asked_with(network, input_shape(model, size)) as images, Meter(images) as meter:
+
+        def after(name: str, _module: nn.Module, output: Any) -> None:
+            tensor = first_tensor(output)
+            if name == wanted and tensor is not None:
+                found.append(told(meter.field(tensor)))
+
+        with calls(network, lambda *_: None, after):
+            network(images)
+    if not found:
+        raise ValueError(f"layer {wanted!r} is never reached in the forward pass")
+    return ReceptiveField(*found[-1]) if found[-1] else None
 
 
 class _Own:

@@ -26,6 +26,9 @@ fresh pages for every layer, which cost more than they bring), on an accelerator
 MOST_ROWS = 64
 """Images a pass: more than this makes no network faster on a CPU, and few on a GPU."""
 
+FEW_ROWS, FEW_VALUES = 4, 4 * 3 * 512 * 512
+"""Images, and values in them, that pass together without measuring first what one takes: that would cost more."""
+
 Fold: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(values (p, n, ...), numbers (p,), rows (n,)) -> (n, ...), what these variants add to a sum over all."""
 
@@ -81,6 +84,11 @@ def rehearsal() -> Iterator[Cost]:
         yield cost
     finally:
         _rehearsal.reset(token)
+
+
+def is_rehearsal() -> bool:
+    """Whether the passes are only counted, so that long work on what they return would be for nothing."""
+    return _rehearsal.get() is not None
 
 
 def evaluate(
@@ -215,11 +223,14 @@ def _keep(kept: list[Tensor], new: Tensor, *, is_sum: bool) -> None:
 def _chunks(ask: Ask, plan: Plan, budget: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """(values (p, n, ...), numbers (p,), rows (n,)): all variants of some images, then of the next.
 
-    The first pass takes one row and measures its memory, which tells how many the next may take.
+    The first pass takes one row and measures its memory, which tells how many the next may take; few rows are not
+    worth it.
     """
     images = plan.images
     numbers = torch.arange(plan.count, device=images.device)
-    most: int | None = None  # rows a pass; not known before one was measured
+    count = plan.count * len(images)
+    few = count <= FEW_ROWS and count * images[0].numel() <= FEW_VALUES
+    most = count if few else None  # rows a pass; not known before one was measured
     start = first = 0
     some = 1
     while start < len(images):
@@ -227,7 +238,7 @@ def _chunks(ask: Ask, plan: Plan, budget: int) -> Iterator[tuple[Tensor, Tensor,
             some = min(len(images) - start, max(1, (most or 1) // plan.count))
         chunk = numbers[first : first + max(1, (most or 1) // some)]
         rows = torch.arange(start, start + some, device=images.device)
-        measured = most is None and plan.count * len(images) > 1
+        measured = most is None
         try:
             with LiveBytes() if measured else nullcontext() as live:
                 found = ask(images[start : start + some], chunk, rows)

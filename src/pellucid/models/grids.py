@@ -89,6 +89,19 @@ def find_grid(model: nn.Module, layer: str, size: int | tuple[int, ...] | None =
     return found
 
 
+def token_grid(model: nn.Module, tokens: int, size: tuple[int, ...], given: str = "") -> Grid:
+    """How so many tokens, of images of a size (C, H, W), are read as maps; found as by `find_grid`.
+
+    Raises:
+        ValueError: they make no grid.
+    """
+    found = _grid((1, tokens, 1), size, _stated_prefix(model), _given_sides(given))
+    if found is None:
+        told = f" of {given}" if given else ""
+        raise ValueError(f"{tokens} tokens make no grid{told} of an image of {size[1]}x{size[2]}: give grid as HxW")
+    return found
+
+
 def token_layers(model: nn.Module, size: int | tuple[int, ...] | None = None) -> tuple[str, ...]:
     """Norms of a transformer whose grid tokens reach the answer: of each grid the deepest, and two above it like it."""
     shape = input_shape(model, size)

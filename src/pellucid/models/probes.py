@@ -230,7 +230,7 @@ class _Relu(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, top: float, rule: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        active = (x > 0) & (x < top)
+        active = x > 0 if top == math.inf else (x > 0) & (x < top)
         ctx.save_for_backward(active)
         ctx.rule = rule
         return x.clamp(0, top)

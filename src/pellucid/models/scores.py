@@ -1,5 +1,6 @@
 """The number of an image that a method watches or differentiates: a class's logit or probability, or the caller's."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -7,6 +8,8 @@ import torch
 from torch import Tensor
 
 from pellucid.checks import ManyTargets, check_choice
+
+from .predict import are_probabilities
 
 OBJECTIVES = ("score", "logprob", "prob", "loss")
 """The logit, the log probability, the probability, the negative log probability."""
@@ -18,6 +21,8 @@ Score: TypeAlias = Callable[[Any, Tensor], Tensor]
 def scorer(targets: ManyTargets, objective: str = "score") -> Score:
     """How to read the number of each row off the model's outputs.
 
+    Warns, the first time that the numbers of a class are read off, of outputs that are probabilities already.
+
     Args:
         targets: int64 (N,) or (N, T), or a callable on the outputs, which then decides alone.
         objective: score (the logit), logprob, prob, or loss (the negative log probability).
@@ -26,11 +31,17 @@ def scorer(targets: ManyTargets, objective: str = "score") -> Score:
         ValueError: no such objective; when called: outputs that are no logits, targets that are no class.
     """
     check_choice("objective", objective, OBJECTIVES)
+    looked = False
 
     def score(outputs: Any, rows: Tensor) -> Tensor:
+        nonlocal looked
         if not isinstance(targets, Tensor):
             return _called(targets, outputs, len(rows))
-        return _read(outputs, targets[rows], objective)
+        value = _read(outputs, targets[rows], objective)
+        if not looked:
+            looked = True
+            _warn_of_softmax(outputs.detach())
+        return value
 
     return score
 
@@ -41,6 +52,16 @@ def _called(targets: Callable[..., Tensor], outputs: Any, rows: int) -> Tensor:
         given = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         raise ValueError(f"a callable target must return one number for each image ({rows},), got {given}")
     return value
+
+
+def _warn_of_softmax(outputs: Tensor) -> None:
+    if are_probabilities(outputs):
+        warnings.warn(
+            "the network's outputs already sum to 1: it ends in a softmax, whose slopes mix all classes and vanish "
+            "where it is sure, and any probability here is a softmax of softmax; put nn.Identity() in the place of its "
+            "last layer, or give a callable target such as lambda p: p[:, 3].log()",
+            stacklevel=3,
+        )
 
 
 def _read(outputs: Any, targets: Tensor, objective: str) -> Tensor:

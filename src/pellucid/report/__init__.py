@@ -2,16 +2,26 @@
 
 from .blocks import cards, definitions, details, gallery, grid, notice, plain_list, table
 from .figures import histogram, panel, reliability_diagram
-from .maps import Map, save_maps
+from .frames import FORMATS, save_frames
+from .maps import Box, Map, map_rows, save_maps
 from .page import Fact, Section, page
-from .pictures import colour, data_uri, enlarged, fitted, overlay, pixels
+from .pictures import boxed, colour, data_uri, enlarged, fitted, overlay, pixels
+from .sheets import bar_chart, captioned, channel_sheet, contact_sheet, curves, mosaic, scaled_maps
 
 __all__ = [
+    "FORMATS",
+    "Box",
     "Fact",
     "Map",
     "Section",
+    "bar_chart",
+    "boxed",
+    "captioned",
     "cards",
+    "channel_sheet",
     "colour",
+    "contact_sheet",
+    "curves",
     "data_uri",
     "definitions",
     "details",
@@ -20,6 +30,8 @@ __all__ = [
     "gallery",
     "grid",
     "histogram",
+    "map_rows",
+    "mosaic",
     "notice",
     "overlay",
     "page",
@@ -27,6 +39,8 @@ __all__ = [
     "pixels",
     "plain_list",
     "reliability_diagram",
+    "save_frames",
     "save_maps",
+    "scaled_maps",
     "table",
 ]

@@ -72,16 +72,20 @@ def cards(facts: Sequence[tuple[str, str, str]]) -> Markup:
     return Markup('<dl class="cards">{}</dl>').format(inside)
 
 
-def gallery(entries: Sequence[tuple[str, str, Sequence[Sequence[tuple[str, str]]]]]) -> Markup:
+def gallery(entries: Sequence[tuple[str, str, Sequence[Sequence[tuple[str, str]]]]], *, columns: int = 1) -> Markup:
     """Pictures with what is known about them.
 
     Args:
         entries: (heading, text, rows of (picture's data URI, its caption)); the first picture of the first row is the
-            image itself, and later rows start one column further, so that like stands under like.
+            image itself, and later rows start one column further, so that like stands under like. Many columns make
+            every entry as wide as the page.
+        columns: places a row has at least, so that a single picture does not fill it.
     """
     inside = []
+    is_wide = False
     for heading, text, rows in entries:
-        columns = max(len(row) + bool(number) for number, row in enumerate(rows))
+        places = max(columns, *(len(row) + bool(number) for number, row in enumerate(rows)))
+        is_wide = is_wide or places > 4
         figures = [
             Markup('<figure{}><img src="{}" alt="{}" loading="lazy"><figcaption>{}</figcaption></figure>').format(
                 Markup(' class="second"') if number and not place else Markup(""),
@@ -92,9 +96,10 @@ def gallery(entries: Sequence[tuple[str, str, Sequence[Sequence[tuple[str, str]]
             for number, row in enumerate(rows)
             for place, (uri, caption) in enumerate(row)
         ]
-        strip = Markup('<div class="strip" style="--columns: {}">{}</div>').format(columns, Markup("").join(figures))
+        strip = Markup('<div class="strip" style="--columns: {}">{}</div>').format(places, Markup("").join(figures))
         inside.append(Markup("<li><h4>{}</h4><p>{}</p>{}</li>").format(heading, text, strip))
-    return Markup('<ul class="gallery">{}</ul>').format(Markup("").join(inside))
+    css = "gallery wide" if is_wide else "gallery"
+    return Markup('<ul class="{}">{}</ul>').format(css, Markup("").join(inside))
 
 
 def definitions(terms: Mapping[str, str]) -> Markup:

@@ -4,12 +4,17 @@ from typing import Any
 
 from pellucid import explain, report
 from pellucid.audit.findings import Findings
-from pellucid.audit.trust import INSENSITIVE, Judged, Trust
+from pellucid.audit.trust import CHANCE, INSENSITIVE, Judged, Trust
 from pellucid.methods import methods, title
 from pellucid.metrics import bootstrap
 from pellucid.report import Fact, Section
 
-BESIDE = {"random": "a random order", "centre": "the middle of the picture", "edges": "the picture's edges"}
+BESIDE = {
+    "random": "random pixels",
+    "blobs": "random patches",
+    "centre": "the middle of the picture",
+    "edges": "the picture's edges",
+}
 
 
 def sections(found: Findings) -> list[Section]:
@@ -38,11 +43,12 @@ def sections(found: Findings) -> list[Section]:
             "Insertion": "Mean probability of the predicted class while pixels are given back to a blurred picture, "
             "the hottest of the map first; higher is better.",
             "Deletion": "The same while pixels are replaced by the model's mean colour, the hottest first; lower is "
-            "better. The difference of the two ranks the maps, and must beat that of a random order.",
+            "better. The difference of the two ranks the maps, and must beat that of random pixels and patches.",
             "Change under noise": "Largest relative change of the map when every pixel moves by at most 0.02; lower is "
             "steadier.",
-            "Random weights": "Rank correlation of the map with the one the same network gives with random weights; "
-            f"near 0 is best. Above {INSENSITIVE} the map shows the picture, not what the network has learned.",
+            "Random weights": "The lowest rank correlation of the map with those the network gives while its weights "
+            f"are made random from the output back; near 0 is best. Above {INSENSITIVE} the map shows the picture, "
+            "not what the network has learned.",
         }
     )
     lead = "A map is worth believing when the pixels it marks are those the prediction hangs on."
@@ -109,12 +115,12 @@ def _title(one: Judged) -> str:
 
 def _sentence(trust: Trust) -> str:
     """Which map to believe, and how much better than chance it is."""
-    best, chance = trust.best, float(trust.beside["random"].mean())
+    best, chance = trust.best, max(float(trust.beside[name].mean()) for name in CHANCE)
     if not trust.judged:
         return "None of the maps asked for suits this model."
     if best is None:
         return (
-            f"None of the maps drawn is clearly better than a random order of the pixels on {trust.images} images: "
+            f"None of the maps drawn is clearly better than random pixels and random patches on {trust.images} images: "
             "believe none of them for this model."
         )
     share = best.interval
@@ -122,5 +128,5 @@ def _sentence(trust: Trust) -> str:
     others = f"; {' and '.join(near)} {'are' if len(near) > 1 else 'is'} not clearly worse" if near else ""
     return (
         f"Believe {_title(best)} first: what it marks moves the prediction most (insertion minus deletion "
-        f"{share.value:.2f}, 95 % interval {share.low:.2f} to {share.high:.2f}, a random order {chance:.2f}){others}."
+        f"{share.value:.2f}, 95 % interval {share.low:.2f} to {share.high:.2f}, chance {chance:.2f}){others}."
     )

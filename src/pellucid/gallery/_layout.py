@@ -1,0 +1,4 @@
+"""What the gallery's sections share."""
+
+COLUMNS = 6
+"""Pictures in a row, at least: every picture of the page has about one size."""
