@@ -1,11 +1,12 @@
 """Which map finds what a network looks at: areas under deletion and insertion curves on photographs of ImageNet.
 
-    python benchmarks/faithfulness.py [--images 200 --masks 1000 --steps 32 --nets mobilenet_v2 squeezenet1_1]
+    python benchmarks/faithfulness.py [--images 200 --masks 500 --steps 12 --nets mobilenet_v2 squeezenet1_1]
 
-Needs PELLUCID_WEIGHTS and PELLUCID_DATA. The predicted class of each image is explained. What is finished is kept in
-OUT/chunks.jsonl, one line for each net, method and few images, so that a run that was ended goes on where it was; the
-table is printed and written to OUT/table.json with the settings. --estimate times a few passes and says how long it
-would take. Lines are used again only under the same settings.
+Needs PELLUCID_WEIGHTS and PELLUCID_DATA. The predicted class of each image is explained. Images come in one order,
+shuffled with seed 0, whatever their number, and the nets take turns. What is finished is kept in OUT/chunks.jsonl, one
+line for each net, method and few images, so that a run that was ended (also by Ctrl-C) tells the table of the images it
+finished, and goes on where it was, also with more images. Lines are used again only under the same settings. The table
+is printed and written to OUT/table.json. --estimate times a few passes and says how long it would take.
 """
 
 import argparse
@@ -34,22 +35,26 @@ PAID: dict[str, int] = {"forward": 1, "backward": 2}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", nargs="+", default=["mobilenet_v2", "squeezenet1_1"])
-    parser.add_argument("--images", type=int, default=200, help="evenly spread over the 1,000 classes")
-    parser.add_argument("--masks", type=int, default=1000, help="of rise")
-    parser.add_argument("--steps", type=int, default=32, help="of the curves")
+    parser.add_argument("--images", type=int, default=200, help="of the 1,000, one a class")
+    parser.add_argument("--masks", type=int, default=500, help="of rise")
+    parser.add_argument("--steps", type=int, default=12, help="of the curves")
     parser.add_argument("--chunk", type=int, default=10, help="images between two lines")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path("faithfulness"))
     parser.add_argument("--estimate", action="store_true", help="say how long it would take, and end")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    settings = {"images": args.images, "masks": args.masks, "steps": args.steps, "chunk": args.chunk}
+    settings = {"masks": args.masks, "steps": args.steps, "chunk": args.chunk}
     left = estimate(args, settings)
     if args.estimate:
         return
     start = time.perf_counter()
-    for net in args.nets:
-        measure_net(args, net, settings)
+    try:
+        for first in range(0, args.images, args.chunk):
+            for net in args.nets:
+                measure_chunk(args, net, first, settings)
+    except KeyboardInterrupt:
+        print("ended early: the table is of the images that are finished")
     print(f"took {(time.perf_counter() - start) / 60:.0f} minutes, {left / 60:.0f} were expected")
     tables = {net: table(kept(args.out, settings), net) for net in args.nets}
     (args.out / "table.json").write_text(json.dumps({"settings": settings, "tables": tables}, indent=1))
@@ -63,7 +68,6 @@ def methods(masks: int) -> dict[str, Callable[..., Tensor]]:
         "grad_cam": {},
         "grad_cam_plus_plus": {},
         "layer_cam": {},
-        "score_cam": {"channels": 64},
         "rise": {"masks": masks},
         "occlusion": {"window": 32, "stride": 16},
         "saliency": {},
@@ -76,28 +80,30 @@ def opened(args: argparse.Namespace, net: str) -> tuple[models.Model, data.Image
     """A net and its share of the photographs."""
     model = models.load(Path(os.environ["PELLUCID_WEIGHTS"]) / net).to(args.device)
     images = data.open_images(Path(os.environ["PELLUCID_DATA"]) / "imagenet-sample")
-    places = torch.linspace(0, len(images) - 1, args.images).round().int().tolist()
+    places = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[: args.images].tolist()
     return model, images.subset(places)
 
 
-def measure_net(args: argparse.Namespace, net: str, settings: dict[str, int]) -> None:
-    """Every method on every chunk that is not kept yet."""
-    model, images = opened(args, net)
+def measure_chunk(args: argparse.Namespace, net: str, first: int, settings: dict[str, int]) -> None:
+    """Every method on a few images, as far as it is not kept yet."""
     done = {(line["net"], line["method"], line["first"]) for line in kept(args.out, settings)}
-    first = 0
-    for batch in data.batches(images, model.geometry, batch_size=args.chunk, workers=0):
-        pixels = batch.images(args.device)
-        with torch.no_grad():
-            targets = model(pixels).argmax(dim=1)
-        for name, heats in maps(model, pixels, targets, args.masks, [n for n in NAMES if (net, n, first) not in done]):
-            begun = time.perf_counter()
-            line = {"net": net, "method": name, "first": first, "settings": settings}
-            values = measured(model, pixels, targets, heats(), args.steps)
-            line |= values | {"seconds": round(time.perf_counter() - begun, 2)}
-            with (args.out / "chunks.jsonl").open("a") as file:
-                file.write(json.dumps(line) + "\n")
-        first += args.chunk
-        print(f"{net}: {min(first, args.images)} of {args.images} images", flush=True)
+    names = [name for name in NAMES if (net, name, first) not in done]
+    if not names:
+        return
+    model, images = opened(args, net)
+    chosen = images.subset(list(range(first, min(first + args.chunk, len(images)))))
+    (batch,) = data.batches(chosen, model.geometry, batch_size=args.chunk, workers=0)
+    pixels = batch.images(args.device)
+    with torch.no_grad():
+        targets = model(pixels).argmax(dim=1)
+    for name, heats in maps(model, pixels, targets, args.masks, names):
+        begun = time.perf_counter()
+        line = {"net": net, "method": name, "first": first, "settings": settings}
+        values = measured(model, pixels, targets, heats(), args.steps)
+        line |= values | {"seconds": round(time.perf_counter() - begun, 2)}
+        with (args.out / "chunks.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+    print(f"{net}: {min(first + args.chunk, args.images)} of {args.images} images", flush=True)
 
 
 NAMES = (*methods(1), *CHEAP)
@@ -106,8 +112,8 @@ NAMES = (*methods(1), *CHEAP)
 def maps(
     model: models.Model, pixels: Tensor, targets: Tensor, masks: int, names: list[str]
 ) -> Iterator[tuple[str, Callable[[], list[Tensor]]]]:
-    """Each name and what makes its maps: one, of random orders three."""
-    cheap = baselines(pixels)
+    """Each name and what makes its maps: one, of random ones two."""
+    cheap = baselines(pixels, draws=2)
     for name in names:
         if name in CHEAP:
             heats = [heat for key, heat in cheap.items() if key.startswith(name)]
@@ -145,10 +151,12 @@ def kept(out: Path, settings: dict[str, int]) -> list[dict[str, Any]]:
 def table(lines: list[dict[str, Any]], net: str) -> dict[str, Any]:
     """For each method the mean of each measure with its interval; the random order's difference tells who beats it."""
     values: dict[str, dict[str, Tensor]] = {}
+    of_net = [line for line in lines if line["net"] == net]
+    whole = [
+        first for first in {line["first"] for line in of_net} if sum(x["first"] == first for x in of_net) == len(NAMES)
+    ]
     for name in NAMES:
-        mine = sorted(
-            (line for line in lines if (line["net"], line["method"]) == (net, name)), key=lambda x: x["first"]
-        )
+        mine = sorted((x for x in of_net if x["method"] == name and x["first"] in whole), key=lambda x: x["first"])
         values[name] = {key: torch.tensor([v for line in mine for v in line[key]]) for key in (*MEASURES, "flat")}
     rows: dict[str, Any] = {}
     for name, of in values.items():

@@ -27,9 +27,9 @@ def test_options_are_read_off_signature_and_docstring() -> None:
 
 
 def test_titles_are_the_names_people_write() -> None:
-    assert {name: title(method) for name, method in methods(explain).items()} == {
-        "grad_cam": "Grad-CAM",
-        "guided_backprop": "Guided backpropagation",
-        "occlusion": "Occlusion",
-        "saliency": "Saliency",
-    }
+    titles = {name: title(method) for name, method in methods(explain).items()}
+    assert titles.items() >= {"grad_cam": "Grad-CAM", "guided_backprop": "Guided backpropagation"}.items()
+    for name, told in titles.items():
+        assert told != name, "the file's first line begins with the name and a colon"
+        assert told[0].isupper()
+        assert len(told) < 30

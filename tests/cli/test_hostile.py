@@ -16,10 +16,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pellucid import models
+from pellucid import explain, models
 from pellucid.models.weights import sha256
 
 from .calling import Call, content, pictures, png, zipped
+
+METHODS = ", ".join(explain.__all__)
 
 
 def nothing(_here: Path) -> None:
@@ -364,11 +366,12 @@ ROWS = {
     "fail-under nan": Row("audit model set -o out --fail-under .nan", "fail-under must be in [0, 1], got nan"),
     "unknown method of an audit": Row(
         "audit model set -o out --methods saliency,gradcam",
-        "method must be one of grad_cam, guided_backprop, occlusion, saliency, got 'gradcam'; did you mean grad_cam?",
+        f"method must be one of {METHODS}, got 'gradcam'; did you mean grad_cam, cam, grad_cam_plus_plus, "
+        "augmented_grad_cam, score_cam?",
     ),
     "unknown method": Row(
         "explain model a.png -o out --method occlude",
-        "method must be one of grad_cam, guided_backprop, occlusion, saliency, got 'occlude'; did you mean occlusion?",
+        f"method must be one of {METHODS}, got 'occlude'; did you mean occlusion?",
     ),
     "no method": Row("explain model a.png -o out --method ,", "method must be one of *, got ''"),
     "each:0": Row("explain model a.png -o out --target each:0", "target each:K needs K in 1..6, got 'each:0'"),
@@ -392,7 +395,8 @@ ROWS = {
         "explain model a.png -o out --layer 88", "layer '88' is not part of the model; did you mean 8?"
     ),
     "layer without maps": Row(
-        "explain model a.png -o out --layer 12", "layer '12' puts out no map (N, C, h, w) but (1, 6); try 8, 3"
+        "explain model a.png -o out --layer 12",
+        "layer '12' puts out no maps (N, C, h, w) but (1, 6); try 8 (the deepest maps, 4x4), 3 (maps, 8x8)",
     ),
     "layer for no method": Row(
         "explain model a.png -o out --layer 8 --method saliency",
