@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 
 from pellucid.cli import VERBS, main
 
@@ -37,13 +38,23 @@ def test_the_python_example_runs(
 def test_the_commands_on_the_demo_run(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(demo)
     shown = [line for block in blocks("docs/quickstart.md", "sh") for line in block.splitlines() if "demo/run" in line]
-    assert len(shown) == 2
+    assert len(shown) == 4
     for line in shown:
         assert main(shlex.split(line)[1:]) == 0
 
 
+def test_the_examples_of_looking_inside_run(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(demo)
+    told: dict[str, object] = {}
+    for example in blocks("docs/looking-inside.md", "python"):
+        exec(compile(example, "looking-inside.md", "exec"), told)
+    shapes = {name: tuple(value.shape) for name, value in told.items() if isinstance(value, torch.Tensor)}
+    assert shapes["maps"] == (4, 2, *shapes["heat"][1:])
+    assert shapes["twice"] == shapes["heat"]
+
+
 def test_every_command_shown_exists() -> None:
-    for name in ("README.md", "docs/quickstart.md"):
+    for name in ("README.md", "docs/quickstart.md", "docs/looking-inside.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         named = set(re.findall(r"(?:^|`)pellucid ([a-z]+)", text, flags=re.MULTILINE))
         assert named

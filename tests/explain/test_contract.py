@@ -78,7 +78,8 @@ def test_an_image_is_explained_alone(method: Method, model: nn.Module) -> None:
 def test_the_chunks_change_nothing(method: Method, model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = asked(method, model, IMAGES, TARGETS)
     for budget in (1, 100_000, 2**40):
-        monkeypatch.setattr(import_module("pellucid.models.evaluate"), "CPU_BUDGET", budget)
+        for name in ("CPU_BUDGET", "CPU_GRADIENT_BUDGET"):
+            monkeypatch.setattr(import_module("pellucid.models.evaluate"), name, budget)
         torch.testing.assert_close(asked(method, model, IMAGES, TARGETS), expected, rtol=1e-5, atol=1e-6)
 
 

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pellucid.explain import grad_cam
+from pellucid.explain import grad_cam, guided_backprop
 from pellucid.models import rehearsal
 
 from .nets import Functional, GapNet
@@ -121,3 +121,14 @@ def test_faint_layers_are_scaled_too() -> None:
     model, images = Functional(), torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     heat = grad_cam(model, images, lambda outputs: 1e-20 * outputs[:, 1], layer="first,first")
     torch.testing.assert_close(heat.amax(dim=(1, 2)), torch.ones(2))
+
+
+def test_guided_is_the_product_with_guided_backpropagation() -> None:
+    model = Functional()
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    plain = grad_cam(model, images, TARGETS, layer="second")
+    product = plain * guided_backprop(model, images, TARGETS)
+    torch.testing.assert_close(grad_cam(model, images, TARGETS, layer="second", guided=True), product)
+    assert product.abs().max() > 0
+    with pytest.raises(ValueError, match="guided_backprop needs ReLU"):
+        grad_cam(GapNet(), IMAGES, TARGETS, guided=True)

@@ -23,6 +23,9 @@ CPU_BUDGET, OTHER_BUDGET = 128 * 2**20, 2 * 2**30
 """Bytes of activations at a time, unless the caller says otherwise: on a CPU what its allocator can reuse (more means
 fresh pages for every layer, which cost more than they bring), on an accelerator what keeps it busy."""
 
+CPU_GRADIENT_BUDGET = 512 * 2**20
+"""The same where gradients are taken: every layer's pages are kept anyway, so that more images a pass pay."""
+
 MOST_ROWS = 64
 """Images a pass: more than this makes no network faster on a CPU, and few on a GPU."""
 
@@ -193,7 +196,8 @@ def _all(ask: Ask, plan: Plan, fold: Fold | None, budget: int | None, *, label: 
     """Every variant of every image, in chunks that fit."""
     images = plan.images
     if budget is None:
-        budget = CPU_BUDGET if images.device.type == "cpu" else OTHER_BUDGET
+        on_cpu = CPU_GRADIENT_BUDGET if each.backward else CPU_BUDGET
+        budget = on_cpu if images.device.type == "cpu" else OTHER_BUDGET
     check_range("budget", budget, 1)
     counted = _rehearsal.get()
     if counted is not None:
