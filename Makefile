@@ -32,6 +32,7 @@ format: setup
 
 bench: setup
 	$(BIN)/python benchmarks/audit_pace.py
+	$(BIN)/python benchmarks/explain_pace.py
 
 clean:
 	rm -rf .venv build demo

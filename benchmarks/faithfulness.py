@@ -185,19 +185,20 @@ def estimate(args: argparse.Namespace, settings: dict[str, int]) -> float:
     done = kept(args.out, settings)
     for net in args.nets:
         model, images = opened(args, net)
-        pixels = next(iter(data.batches(images.subset([0, 1]), model.geometry, workers=0))).images(args.device)
-        targets = torch.zeros(2, dtype=torch.int64, device=args.device)
+        few = images.subset([0, 1][: len(images)])
+        pixels = next(iter(data.batches(few, model.geometry, workers=0))).images(args.device)
+        targets = torch.zeros(len(few), dtype=torch.int64, device=args.device)
         heat = baselines(pixels)["centre"]
         deletion(model, pixels, targets, heat)  # warm
         begun = time.perf_counter()
         deletion(model, pixels, targets, heat, steps=63).auc.cpu()
-        pace = 128 / (time.perf_counter() - begun)
+        pace = 64 * len(few) / (time.perf_counter() - begun)
         passes = 0.0
         for name, heats in maps(model, pixels, targets, args.masks, list(NAMES)):
             with models.rehearsal() as cost:
                 measured(model, pixels, targets, [heat + 0 * each for each in heats()], args.steps)
             share = 1 - args.chunk * sum((line["net"], line["method"]) == (net, name) for line in done) / args.images
-            one = (cost.forward * PAID["forward"] + cost.backward * PAID["backward"]) / 2
+            one = (cost.forward * PAID["forward"] + cost.backward * PAID["backward"]) / len(few)
             passes += max(0.0, share) * one * args.images
         total += passes / pace
         print(f"{net}: {passes:,.0f} passes left, {pace:.0f} a second: {passes / pace / 60:.0f} minutes", flush=True)

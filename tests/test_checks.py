@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from pellucid.checks import check_choice, check_eval, check_images, check_range, check_targets, near
+from pellucid.checks import check_choice, check_count, check_eval, check_images, check_range, check_targets, near
 
 GOOD = torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
 
@@ -23,6 +24,25 @@ def test_a_number_out_of_range_is_refused(value: float) -> None:
 def test_a_number_below_a_bound_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match=f"steps must be at least 1, got {value}"):
         check_range("steps", value, 1)
+
+
+@pytest.mark.parametrize("value", [1, 2, np.int64(2)])
+def test_a_whole_number_in_range_passes(value: int) -> None:
+    check_count("masks", value, 1, 2)
+    check_count("masks", value, 1)
+
+
+@pytest.mark.parametrize("value", [1.5, 1.0, True, "1", None, float("nan")])
+def test_what_is_no_whole_number_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match=rf"^masks must be a whole number, got {value!r}$"):
+        check_count("masks", value, 1)
+
+
+def test_a_whole_number_out_of_range_is_refused() -> None:
+    with pytest.raises(ValueError, match="masks must be at least 1, got 0"):
+        check_count("masks", 0, 1)
+    with pytest.raises(ValueError, match=r"masks must be in \[1, 2\], got 3"):
+        check_count("masks", 3, 1, 2)
 
 
 def test_a_word_that_is_no_choice_is_refused_with_the_nearest() -> None:

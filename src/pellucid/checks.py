@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import numbers
 from collections.abc import Callable, Iterable
 from typing import Annotated, TypeAlias
 
@@ -21,6 +22,13 @@ def check_range(name: str, value: float, low: float, high: float | None = None) 
         raise ValueError(f"{name} must be at least {low}, got {value}")
     if high is not None and not low <= value <= high:
         raise ValueError(f"{name} must be in [{low}, {high}], got {value}")
+
+
+def check_count(name: str, value: object, low: int, high: int | None = None) -> None:
+    """Refuse what is no whole number, or outside [low, high]; no upper bound when high is None."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise ValueError(f"{name} must be a whole number, got {value!r}")
+    check_range(name, int(value), low, high)
 
 
 def check_choice(name: str, value: str, choices: Iterable[str]) -> None:

@@ -146,3 +146,17 @@ def test_nothing_is_tested_if_nothing_is_asked_for(options: dict[str, Any]) -> N
 def test_the_sample_follows_the_seed() -> None:
     told = [found("saliency", seed=seed).summary()["explanations"] for seed in (1, 1, 2)]
     assert told[0] == told[1] != told[2]
+
+
+def test_only_maps_that_pass_are_said_to_be_as_good(pretended: Callable[..., Audit]) -> None:
+    def picture(asked: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+        return images.mean(dim=1)
+
+    audited = pretended(one=good, two=good, three=picture)
+    trust = audited.trust
+    assert trust is not None
+    best = trust.best
+    assert best is not None
+    near = trust.equals(best)
+    assert [one.method for one in near] == [one.method for one in trust.judged if one is not best and trust.passes(one)]
+    assert "guided_backprop" not in [one.method for one in near], "the picture itself does not change with the weights"

@@ -260,3 +260,36 @@ def test_boxes_are_written_and_drawn(call: Call, place: Path, model: models.Mode
         assert (np.asarray(drawn) != np.asarray(plain)).any()
     said = call(*words, "-o", "more", "--boxes", "1.5")
     assert (said.code, said.err) == (2, "pellucid: boxes must be in [0.001, 0.999], got 1.5\n")
+
+
+def test_options_of_a_method_that_is_not_asked_are_refused(call: Call, place: Path, model_folder: Path) -> None:
+    pictures(place, "a.png")
+    words = ("explain", model_folder, "a.png", "-o", "out", "--method", "saliency")
+    said = call(*words, "--occlusion.stride", "3")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == (
+        "pellucid: occlusion.stride was given, but occlusion is not among the methods: add it to --method\n"
+    )
+    assert call(*words, "--saliency.times-input", "true").code == 0
+
+
+def test_a_map_of_nan_is_flagged_and_loses_nothing(call: Call, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures(place, "a.png", "b.png")
+    (place / "root.py").write_text(
+        "import torch\nfrom torch import nn\nfrom pellucid.models import Model\n"
+        "class Root(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return (x - x.amin(dim=(1, 2, 3), keepdim=True)).sqrt()\n"
+        "def build():\n"
+        "    torch.manual_seed(0)\n"
+        "    net = nn.Sequential(Root(), nn.Flatten(), nn.Linear(64, 3)).eval()\n"
+        "    return Model(net, mean=[0.0], std=[1.0], classes=['r', 'g', 'b'], size=8)\n"
+    )
+    monkeypatch.syspath_prepend(str(place))
+    said = call("explain", "root:build", "a.png", "b.png", "-o", "out", "--method", "saliency", "--boxes", "0.3")
+    assert (said.code, said.err) == (0, "")
+    assert "pellucid: 2 maps are constant or not finite" in said.out
+    assert all(
+        one["is_flat"] and one["boxes"] == [] for entry in manifest(place / "out")["images"] for one in entry["maps"]
+    )
+    assert "holds NaN: nothing to see" in (place / "out" / "index.html").read_text()

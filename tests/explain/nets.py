@@ -35,6 +35,16 @@ class GapNet(nn.Module):
         return logits
 
 
+def bright() -> nn.Module:
+    """A net whose layer 0 has large maps: the sum of one is beyond the largest float16."""
+    body, head = nn.Conv2d(3, 4, 1, bias=False), nn.Linear(4, 2, bias=False)
+    source = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        body.weight.copy_(100 + 100 * torch.rand(4, 3, 1, 1, generator=source))
+        head.weight.copy_(torch.randn(2, 4, generator=source))
+    return nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head).eval()
+
+
 class Functional(nn.Module):
     """A net with functional and in-place ReLU, a reused module and a tuple inside."""
 

@@ -132,10 +132,12 @@ def test_weighting_makes_the_target_matter() -> None:
 
 
 def test_the_cost_of_each_weighting() -> None:
-    for weighting, backward in (("none", 0), ("gradient", 2)):
+    for weighting, backward in (("none", 1), ("gradient", 3)):
         with rehearsal() as cost:
             attention_rollout(Attending().double(), IMAGES, TARGETS, weighting=weighting)
-        assert (cost.forward, cost.backward) == (2, backward)
+        assert (cost.forward, cost.backward) == (3, backward), (
+            "and one image asked from which tokens the answer is read"
+        )
 
 
 def vit(**told: Any) -> nn.Module:
@@ -209,3 +211,23 @@ def test_a_model_without_attention_is_refused() -> None:
 def test_refuses(option: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         attention_rollout(Attending().double(), IMAGES, TARGETS, **option)
+
+
+@pytest.mark.parametrize("told", [{}, {"global_pool": "avg"}, {"global_pool": "avg", "class_token": False}])
+@pytest.mark.parametrize("weighting", ["none", "gradient"])
+def test_from_which_tokens_the_answer_is_read_is_found_behind_any_wrapper(told: dict[str, Any], weighting: str) -> None:
+    torch.manual_seed(0)
+    bare = timm.models.VisionTransformer(
+        img_size=16, patch_size=4, embed_dim=8, depth=2, num_heads=2, num_classes=5, **told
+    ).double()
+    image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    wrapped = nn.Sequential(nn.Identity(), bare).eval()  # hides what timm says of itself
+    heat = attention_rollout(wrapped, image, TARGETS[:1], weighting=weighting)
+    torch.testing.assert_close(heat, attention_rollout(bare.eval(), image, TARGETS[:1], weighting=weighting))
+    assert heat.std() > 1e-6 * heat.mean(), "not rounding noise"
+    if weighting == "none" and told:
+        with attentions() as met, torch.no_grad():
+            bare(image)
+        rows = rolled([one.weights[0].mean(0).tolist() for one in met])
+        grid = torch.tensor(rows, dtype=torch.float64)[-16:].mean(dim=0)[-16:].view(1, 1, 4, 4)
+        torch.testing.assert_close(heat[0], F.interpolate(grid, (16, 16), mode="bilinear", align_corners=False)[0, 0])

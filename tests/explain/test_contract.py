@@ -64,6 +64,43 @@ def test_float64_is_kept(method: Method, model: nn.Module) -> None:
     assert asked(method, model.double(), IMAGES.double(), TARGETS).dtype == torch.float64
 
 
+COARSE: dict[str, str] = {
+    "occlusion": "small differences of probabilities read off logits of three digits",
+    "rise": "a probability of three digits, of which the pixels change the fourth",
+}
+"""Methods whose map need not be alike in bfloat16, with the reason."""
+
+
+@each
+def test_bfloat16_gives_the_same_map_coarsely_however_it_is_cut(
+    method: Method, model: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = IMAGES.bfloat16()
+    fine, heats = asked(method, model, images.float(), TARGETS), []
+    for budget in (1, 2**40):
+        for name in ("CPU_BUDGET", "CPU_GRADIENT_BUDGET"):
+            monkeypatch.setattr(import_module("pellucid.models.evaluate"), name, budget)
+        heats.append(asked(method, model.bfloat16(), images, TARGETS))
+        assert heats[-1].dtype == torch.bfloat16
+        assert heats[-1].isfinite().all()
+    most = heats[0].abs().max().item()
+    torch.testing.assert_close(heats[0], heats[1], rtol=0, atol=2e-2 * most)
+    if method.__name__ not in COARSE:
+        for one, other in zip(fine, heats[0].float(), strict=True):
+            is_flat = bool(one.max() == one.min())
+            assert bool(other.max() == other.min()) == is_flat
+            assert is_flat or torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1] > 0.9
+
+
+@each
+def test_counts_are_whole_numbers(method: Method, model: nn.Module) -> None:
+    for option in options(method):
+        if option.annotation in {int, int | None}:
+            told = QUICK.get(method.__name__, {}) | {option.name: 3.5}
+            with pytest.raises(ValueError, match=f"{option.name} must be a whole number, got 3.5"):
+                method(model, IMAGES, TARGETS, **told)
+
+
 @each
 def test_an_image_is_explained_alone(method: Method, model: nn.Module) -> None:
     torch.testing.assert_close(

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from pellucid.explain import grad_cam_plus_plus
 
-from .nets import Functional, GapNet
+from .nets import Functional, GapNet, bright
 
 IMAGES = torch.rand(2, 3, 9, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 TARGETS = torch.tensor([4, 1])
@@ -131,3 +131,13 @@ def test_several_layers_are_scaled_and_averaged() -> None:
 def test_a_layer_without_maps_is_refused() -> None:
     with pytest.raises(ValueError, match=r"layer 'head' puts out no maps \(N, C, h, w\) but \(1, 5\); try features"):
         grad_cam_plus_plus(GapNet(), IMAGES, TARGETS, layer="head")
+
+
+@pytest.mark.parametrize("normalise", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_holds_sums_over_a_large_map(normalise: bool, dtype: torch.dtype) -> None:
+    net, images = bright(), torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)).to(dtype)
+    fine = grad_cam_plus_plus(net, images.float(), torch.tensor([1]), layer="0", normalise=normalise)
+    heat = grad_cam_plus_plus(net.to(dtype), images, torch.tensor([1]), layer="0", normalise=normalise)
+    assert heat.dtype == dtype
+    torch.testing.assert_close(heat.float() / fine.max(), fine / fine.max(), rtol=0, atol=0.03)

@@ -126,7 +126,7 @@ def test_blurred_patches_show_what_a_gaussian_leaves_of_the_image() -> None:
     assert occlusion(Linear(WEIGHT), flat, TARGETS[:1], fill="blur", objective="score").abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("at", [None, "second"])
+@pytest.mark.parametrize("at", [None, "norm"])
 def test_many_targets_equal_one_run_for_each(at: str | None) -> None:
     model, many = Functional().double(), torch.tensor([[4, 0, 2], [1, 1, 3]])
     heat = occlusion(model, IMAGES, many, window=3, stride=2, at=at)

@@ -206,6 +206,37 @@ def test_masks_are_never_held_all_at_once() -> None:
     assert most[1] - most[0] < 1.2 * grids + 1800 * 8 * 8
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("normalise", ["pixel", "expected"])
+def test_half_precision_counts_thousands_of_masks(dtype: torch.dtype, normalise: str) -> None:
+    told: dict[str, Any] = {"masks": 5000, "cells": 2, "keep": 0.9, "normalise": normalise}
+    images, bump = torch.full((1, 3, 4, 4), 0.5), torch.zeros(2, 3, 4, 4)
+    bump[1, :, 0, 0] = 4.0
+    fine, half = (
+        rise(Linear(bump), images.to(kind), torch.tensor([1]), objective="score", **told)
+        for kind in (torch.float32, dtype)
+    )
+    assert half.dtype == dtype
+    torch.testing.assert_close(half.float(), fine, rtol=0.01, atol=0)
+
+
+@pytest.mark.parametrize("fill", ["mean", "blur"])
+def test_autocast_around_it_crashes_nothing_and_coarsens_the_net_alone(fill: str) -> None:
+    images = IMAGES.float()
+    plain = rise(Linear(WEIGHT.float()), images, TARGETS, masks=50, objective="score", fill=fill)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        heat = rise(Linear(WEIGHT.float()), images, TARGETS, masks=50, objective="score", fill=fill)
+    assert heat.dtype == torch.float32
+    torch.testing.assert_close(heat, plain, rtol=0, atol=0.03 * plain.abs().max().item())
+
+
+@pytest.mark.parametrize("fill", [0.25, "0.25"])
+def test_a_number_fills(fill: float | str) -> None:
+    seen = Shown()
+    rise(seen, torch.ones(1, 3, 8, 8), torch.tensor([0]), masks=20, fill=fill)
+    assert torch.cat(seen.seen).min().item() == pytest.approx(0.25)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -215,6 +246,7 @@ def test_masks_are_never_held_all_at_once() -> None:
         ({"keep": 0.0}, r"keep must be in \(0, 1\], got 0"),
         ({"keep": 1.5}, r"keep must be in \(0, 1\], got 1.5"),
         ({"fill": "white"}, "fill must be mean, black, blur or a number in .*, got 'white'"),
+        ({"fill": None}, r"fill must be mean, black, blur or a number in \[0, 1\], got None"),
         ({"upsample": "cubic"}, "upsample must be one of bilinear, nearest, got 'cubic'"),
         ({"normalise": "pixels"}, "normalise must be one of pixel, expected, got 'pixels'; did you mean pixel"),
         ({"objective": "odds"}, "objective must be one of score, logprob, prob, loss, got 'odds'"),

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from pellucid.explain import saliency
-from pellucid.models import Model
+from pellucid.models import Model, rehearsal
 
 from .nets import Functional, GapNet, Linear
 
@@ -123,6 +123,18 @@ def test_a_loss_without_slope_warns_and_says_what_to_do() -> None:
         saliency(model, IMAGES, sure, objective="loss")
     wrong = (sure + 1) % 5  # a deliberately wrong label has a slope, and no warning
     assert saliency(model, IMAGES, wrong, objective="loss").amax() > 1
+
+
+def test_a_rehearsal_says_nothing_of_a_loss_it_does_not_take() -> None:
+    model, sure = Linear(1e3 * WEIGHT), Linear(1e3 * WEIGHT)(IMAGES).argmax(dim=1)
+    with rehearsal():
+        saliency(model, IMAGES, sure, objective="loss")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_squares_of_small_slopes_are_not_lost_in_half(dtype: torch.dtype) -> None:
+    heat = saliency(Linear(1e-4 * WEIGHT), IMAGES.to(dtype), TARGETS, reduce="l2")
+    torch.testing.assert_close(heat.double(), 1e-4 * WEIGHT[TARGETS].norm(dim=1), rtol=0.02, atol=1e-7)
 
 
 def test_a_net_that_ends_in_softmax_is_told_with_the_way_out() -> None:

@@ -97,6 +97,22 @@ def test_noise_is_a_share_of_each_images_own_range() -> None:
     torch.testing.assert_close((copies - images).mean(), torch.tensor(0.0, dtype=torch.float64), rtol=0, atol=1e-3)
 
 
+class Squares(nn.Module):
+    """One logit, 50 times the sum of squares: its slope is 100 times the image."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (50 * images.square()).float().sum(dim=(1, 2, 3))[:, None]
+
+
+@pytest.mark.parametrize("variant", ["mean", "squared", "variance"])
+def test_half_precision_holds_the_sums(variant: str) -> None:
+    model, targets = Squares().eval(), torch.zeros(2, dtype=torch.int64)
+    fine = smooth_grad(model, IMAGES.float(), targets, variant=variant)
+    half = smooth_grad(model, IMAGES.half(), targets, variant=variant)
+    assert half.dtype == torch.float16
+    torch.testing.assert_close(half.float() / fine.max(), fine / fine.max(), rtol=0, atol=5e-3)
+
+
 def test_noisy_copies_are_clipped_only_when_asked() -> None:
     for clip in (False, True):
         copies = noisy(IMAGES, 5, 0.5, None, clip=clip).vary(IMAGES, torch.arange(5), torch.arange(2))

@@ -7,7 +7,7 @@ from pellucid.explain import grad_cam_plus_plus, smooth_grad_cam_plus_plus
 from pellucid.explain._noise import noisy
 from pellucid.models import rehearsal
 
-from .nets import Functional, GapNet
+from .nets import Functional, GapNet, bright
 
 IMAGES = torch.rand(2, 3, 9, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 TARGETS = torch.tensor([4, 1])
@@ -97,3 +97,18 @@ def test_costs_a_pass_forward_and_back_for_each_copy() -> None:
         with rehearsal() as cost:
             smooth_grad_cam_plus_plus(GapNet(), IMAGES, TARGETS, average=average)
         assert (cost.forward, cost.backward) == (forward, 20)
+
+
+@pytest.mark.parametrize("average", ["maps", "derivatives"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_holds_sums_over_a_large_map(average: str, dtype: torch.dtype) -> None:
+    net = bright()
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)).to(dtype)
+
+    def heat(kind: torch.dtype) -> Tensor:
+        told = {"layer": "0", "average": average, "samples": 3}
+        found = smooth_grad_cam_plus_plus(net.to(kind), images.to(kind), torch.tensor([1]), **told)  # type: ignore[arg-type]
+        return found.float()
+
+    fine = heat(torch.float32)
+    torch.testing.assert_close(heat(dtype) / fine.max(), fine / fine.max(), rtol=0, atol=0.03)

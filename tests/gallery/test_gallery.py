@@ -57,9 +57,7 @@ def test_every_picture_is_shown_under_every_method(found: Gallery) -> None:
     assert looks.count("<h4>") == 2
     for name in QUICK.split(","):
         assert looks.count(f"<figcaption>{title(methods(explain)[name])}</figcaption>") == 2
-    assert [section.key for section in found.sections] == [
-        *("looks", "classes", "hidden", "sharper", "inside", "made", "notes"),
-    ]
+    assert [section.key for section in found.sections] == ["looks", "inside", "made", "notes"]
     assert "two &amp; three.png" in page
     assert "&lt;cow&gt;" in page
     assert "<cow>" not in page
@@ -75,9 +73,33 @@ def test_a_method_that_does_not_suit_is_left_out_with_its_reason(pictures: Path)
     found = gallery(
         dense, data.gather([pictures / "one.png"]), methods="grad_cam,saliency,guided_backprop", made=1, steps=1
     )
-    assert [note.partition(":")[0] for note in found.notes] == ["guided_backprop", "grad_cam", "augmented_grad_cam"]
-    assert [section.key for section in found.sections] == ["looks", "classes", "hidden", "made", "notes"]
+    assert [note.partition(":")[0] for note in found.notes] == ["guided_backprop", "grad_cam"]
+    assert [section.key for section in found.sections] == ["looks", "made", "notes"]
     assert "guided_backprop needs ReLU" in found.page()
+
+
+def test_all_asks_every_method_and_more_of_the_first_picture(pictures: Path) -> None:
+    found = gallery(model(net()), data.gather([pictures / "one.png"]), made=1, steps=1)
+    assert [section.key for section in found.sections] == [
+        *("looks", "classes", "hidden", "sharper", "inside", "made", "notes"),
+    ]
+    assert [note.partition(":")[0] for note in found.notes] == ["attention_rollout"]
+    page = found.page()
+    for name, method in methods(explain).items():
+        assert (f"<dt>{title(method)}</dt>" in page) == (name != "attention_rollout")
+    assert page.count('<ul class="legend">') == 1
+    assert gallery(model(net()), data.gather([pictures / "one.png"]), methods="saliency,all", made=0).notes
+
+
+def test_a_map_of_nan_is_told_and_loses_nothing(pictures: Path) -> None:
+    class Root(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return (images - images.min()).sqrt()  # its slope at zero is infinite
+
+    broken = model(nn.Sequential(Root(), net()))
+    found = gallery(broken, data.gather([pictures / "one.png"]), methods="saliency,occlusion", made=0)
+    assert "Saliency (holds NaN: nothing to see)" in found.page()
+    assert "Occlusion (" not in found.page()
 
 
 def test_the_same_seed_makes_the_same_page(pictures: Path) -> None:

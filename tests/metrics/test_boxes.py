@@ -49,8 +49,12 @@ def test_boxes_are_half_open_and_parts_that_touch_at_a_corner_are_one() -> None:
 
 def test_a_map_without_evidence_has_no_box() -> None:
     heat = torch.stack([torch.zeros(8, 8), -blobs((4, 4), side=8)[0], blobs((4, 4), side=8)[0]])
-    assert [box.image for box in heat_boxes(heat)] == [2]
-    assert heat_boxes(heat[:2], which="all") == ()
+    with pytest.warns(UserWarning, match=r"no value is positive, so there is no box, in map 0, 1$") as told:
+        assert [box.image for box in heat_boxes(heat)] == [2]
+    assert len(told) == 1
+    with pytest.warns(UserWarning, match="no box"):
+        assert heat_boxes(heat[:2], which="all") == ()
+    assert len(heat_boxes(heat[2:])) == 1
 
 
 def test_scaling_a_map_moves_no_box() -> None:

@@ -308,7 +308,8 @@ def test_what_lies_before_a_layer_builds_no_graph() -> None:
 
 @pytest.mark.parametrize("at", [None, "1"])
 def test_a_score_that_depends_on_nothing_is_told(at: str | None) -> None:
-    with pytest.raises(ValueError, match="the score does not depend on the input: is there a detach"):
+    name = "the input" if at is None else "layer '1'"
+    with pytest.raises(ValueError, match=f"the score does not depend on {name}: is there a detach"):
         differentiate(small(), unvaried(IMAGES), lambda outputs, _rows: outputs.detach()[:, 0], kept, at=at)
 
 
@@ -343,7 +344,7 @@ def test_what_lies_before_a_varied_layer_passes_once_a_chunk() -> None:
     model, given = small(), []
     model[0].register_forward_hook(lambda _m, inputs, _o: given.append(len(inputs[0])))
     evaluate(model, Plan(IMAGES[:1], 60, dimmed, at="1"), read)
-    assert given == [1, 1], "one pass measures, one takes the other 59"
+    assert given == [1, 1, 2], "one pass measures, one takes the other 59, two rows are checked"
 
 
 @pytest.mark.parametrize("fold", [None, lambda values, *_: values.sum(dim=0)])

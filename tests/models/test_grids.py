@@ -107,3 +107,34 @@ def test_a_layer_behind_which_only_a_class_token_counts_is_left_out() -> None:
     assert cam_layers(by_token, (3, 16, 16)) == ("blocks.2.norm1", "blocks.1.norm1", "blocks.0.norm1")
     by_mean = timm.models.VisionTransformer(**told, global_pool="avg", fc_norm=False).eval()
     assert cam_layers(by_mean, (3, 16, 16))[0] == "norm"
+
+
+class Windowed(nn.Module):
+    """Tokens of four windows as a batch of four, and afterwards all of them again; in one order or another."""
+
+    def __init__(self, order: list[int]) -> None:
+        super().__init__()
+        self.embed, self.inner, self.whole = nn.Conv2d(3, 5, 4, stride=4), nn.LayerNorm(5), nn.LayerNorm(5)
+        self.head, self.order = nn.Linear(5, 2), order
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.embed(images)  # (N, 5, 6, 4)
+        windows = maps.unflatten(2, (2, 3)).unflatten(4, (2, 2)).permute(0, 2, 4, 3, 5, 1)  # (N, 2, 2, 3, 2, 5)
+        inner = self.inner(windows.reshape(-1, 6, 5)).view(windows.shape)
+        tokens = inner.permute(0, 1, 3, 2, 4, 5).reshape(len(images), 24, 5)
+        found: Tensor = self.head(self.whole(tokens[:, self.order]).square().mean(dim=1))
+        return found
+
+
+def test_windows_in_the_place_of_images_are_no_grid() -> None:
+    model = Windowed([*range(24)])
+    assert cam_layers(model, SIZE)[-1:] == ("whole",)
+    assert "inner" not in cam_layers(model, SIZE)
+    with pytest.raises(ValueError, match=r"layer 'inner' puts out no maps \(N, C, h, w\) but \(4, 6, 5\); try"):
+        find_grid(model, "inner", SIZE)
+
+
+def test_tokens_in_another_order_are_not_offered() -> None:
+    order = torch.randperm(24, generator=torch.Generator().manual_seed(1)).tolist()
+    assert "whole" not in cam_layers(Windowed(order), SIZE)

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.models import Model
-from pellucid.models.probes import activations, calls, find_layer, first_tensor, graph_from, relu_rule, resumed_from
+from pellucid.models.probes import activations, calls, find_layer, first_tensor, graph_from, resumed_from
+from pellucid.models.relus import relu_rule
 
 IMAGES = torch.randn(2, 2, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
@@ -328,6 +329,25 @@ def test_other_functions_keep_their_own_gradient() -> None:
     assert not met
 
 
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        lambda x: x.clamp(min=0),
+        lambda x: torch.clamp(x, 0),
+        lambda x: x.clamp_min(0),
+        lambda x: F.threshold(x, 0, 0),
+        nn.Threshold(0, 0),
+    ],
+)
+def test_a_relu_by_any_other_name_is_one(spelling: Callable[[Tensor], Tensor]) -> None:
+    x = torch.tensor([-0.5, 0.5, 2.0], requires_grad=True)
+    with relu_rule(lambda active, gradient: 100 * gradient * active) as met:
+        out = spelling(x)
+    assert torch.equal(out, x.relu())
+    assert torch.autograd.grad(out.sum(), x)[0].tolist() == [0, 100, 100]
+    assert met.total() == 1
+
+
 def test_the_rule_works_through_a_whole_net_with_recorded_layers() -> None:
     model = net()
     x = IMAGES.clone().requires_grad_()
@@ -400,42 +420,70 @@ def test_a_resumed_pass_equals_a_manual_split(name: str) -> None:
     else:
         place = int(name) + 1
         expected = model[place:](scaled(model[:place](image)))
-    with torch.no_grad(), resumed_from(model, name, scaled) as resumed:
-        torch.testing.assert_close(resumed(image, 3), expected.detach())
+    with torch.no_grad(), resumed_from(model, name) as resumed:
+        torch.testing.assert_close(resumed(image, 3, scaled), expected.detach())
+        torch.testing.assert_close(resumed(image, 3, scaled), expected.detach())
     assert hooks(model) == 0
 
 
-@pytest.mark.parametrize(("join", "rows"), [("add", [1]), ("plus", [1]), ("cat", [1, 3])])
+@pytest.mark.parametrize(("join", "rows"), [("add", [1, 2]), ("plus", [1, 2]), ("cat", [1, 3])])
 def test_a_resumed_pass_computes_what_lies_before_once_where_broadcasting_joins(join: str, rows: list[int]) -> None:
     model = Around(join)
     expected = [model.by_hand(image[None], scaled).detach() for image in IMAGES]
-    with torch.no_grad(), resumed_from(model, "two", scaled) as resumed:
-        found = resumed(IMAGES[:1], 3)
-        assert model.count.rows == rows
+    with torch.no_grad(), resumed_from(model, "two") as resumed:
+        found = resumed(IMAGES[:1], 3, scaled)
+        assert model.count.rows == rows, "the first time two rows are checked"
         torch.testing.assert_close(found, expected[0])
-        torch.testing.assert_close(resumed(IMAGES[1:], 3), expected[1])  # as often as one likes
+        model.count.rows.clear()
+        torch.testing.assert_close(resumed(IMAGES[1:], 3, scaled), expected[1])  # as often as one likes
+        assert model.count.rows == [3 if join == "cat" else 1]
 
 
 def test_a_resumed_pass_of_several_images_passes_each_row_from_the_start() -> None:
     model = Around("plus")
-    with torch.no_grad(), resumed_from(model, "two", scaled) as resumed:
-        found = resumed(IMAGES, 3)
+    with torch.no_grad(), resumed_from(model, "two") as resumed:
+        found = resumed(IMAGES, 3, scaled)
     assert model.count.rows == [6]
     each = torch.stack([model.by_hand(image[None], scaled) for image in IMAGES], dim=1)  # (3, 2, 4)
     torch.testing.assert_close(found, each.flatten(0, 1))
 
 
-def test_of_a_layer_called_twice_each_output_is_exchanged() -> None:
-    torch.manual_seed(0)
+def test_a_layer_called_twice_has_no_one_output_to_exchange() -> None:
     layer = nn.Conv2d(2, 2, 3, padding=1)
     model = nn.Sequential(layer, nn.Tanh(), layer, nn.Flatten()).double()
+    message = "layer '0' is called more than once in a pass: name one that is not"
+    with torch.no_grad(), resumed_from(model, "0") as resumed:
+        for images, count in ((IMAGES[:1], 1), (IMAGES[:1], 3), (IMAGES, 3)):
+            with pytest.raises(ValueError, match=message):
+                resumed(images, count, scaled)
 
-    def halved(found: Tensor) -> Tensor:
-        return found / 2
 
-    with torch.no_grad(), resumed_from(model, "0", halved) as resumed:
-        found = resumed(IMAGES[:1], 1)
-    torch.testing.assert_close(found, (layer((layer(IMAGES[:1]) / 2).tanh()) / 2).flatten(1).detach())
+class Crosswise(nn.Module):
+    """Joins rows along the batch, so that rows fit together but not to each other; or checks its rows itself."""
+
+    def __init__(self, checks: bool) -> None:
+        super().__init__()
+        self.one, self.two, self.checks = nn.Conv2d(2, 4, 3), nn.Conv2d(2, 4, 3), checks
+
+    def forward(self, images: Tensor) -> Tensor:
+        one, two = self.one(images), self.two(images)
+        if self.checks and len(one) != len(two):
+            raise ValueError("rows must be as many")
+        both = torch.cat([one, two])  # (2 n, 4, h, w)
+        found: Tensor = (both[: len(one)] - both.flip(0)[: len(one)]).flatten(1)
+        return found
+
+
+@pytest.mark.parametrize("checks", [False, True])
+def test_rows_that_only_seem_to_fit_pass_from_the_start(checks: bool) -> None:
+    torch.manual_seed(0)
+    model = Crosswise(checks).double()
+    with torch.no_grad(), resumed_from(model, "one") as resumed:
+        found = resumed(IMAGES[:1], 3, scaled)
+    with torch.no_grad():
+        one, two = scaled(model.one(IMAGES[:1])), model.two(IMAGES[:1]).repeat(3, 1, 1, 1)
+        both = torch.cat([one, two])
+    torch.testing.assert_close(found, (both[:3] - both.flip(0)[:3]).flatten(1))
 
 
 def test_a_resumed_pass_refuses_a_layer_that_is_never_reached() -> None:
@@ -449,10 +497,10 @@ def test_a_resumed_pass_refuses_a_layer_that_is_never_reached() -> None:
             return found
 
     with (
-        resumed_from(Unused(), "unused", lambda found: found) as resumed,
+        resumed_from(Unused(), "unused") as resumed,
         pytest.raises(ValueError, match="layer 'unused' is never reached in the forward pass"),
     ):
-        resumed(IMAGES[:1], 1)
+        resumed(IMAGES[:1], 1, lambda found: found)
 
 
 class Breaks(nn.Module):
@@ -466,7 +514,7 @@ class Breaks(nn.Module):
         lambda model: activations(model, ["0", "1"]),
         lambda model: graph_from(model, "0"),
         lambda model: calls(model, lambda *_: None, lambda *_: None),
-        lambda model: resumed_from(model, "0", lambda found: found),
+        lambda model: resumed_from(model, "0"),
         lambda _model: relu_rule(lambda _active, gradient: gradient * 7),
     ],
     ids=["activations", "graph_from", "calls", "resumed_from", "relu_rule"],
@@ -499,8 +547,8 @@ def every_probe(model: nn.Module) -> None:
     torch.autograd.grad(out.sum(), found["2.0"])
     with calls(model, lambda *_: None, lambda *_: None), torch.no_grad():
         model(IMAGES)
-    with resumed_from(model, "2.0", lambda found: found.repeat(2, 1, 1, 1)) as resumed, torch.no_grad():
-        resumed(IMAGES[:1], 2)
+    with resumed_from(model, "2.0") as resumed, torch.no_grad():
+        resumed(IMAGES[:1], 2, lambda found: found.repeat(2, 1, 1, 1))
 
 
 def live_tensors() -> int:

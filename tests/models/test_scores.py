@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from pellucid.models import OBJECTIVES, scorer
+from pellucid.models import OBJECTIVES, evaluate, scorer, unvaried
 
 LOGITS = torch.randn(4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 TARGETS = torch.tensor([3, 0])
@@ -85,3 +85,31 @@ def test_of_logits_it_does_not_warn(outputs: Tensor) -> None:
 def test_a_callable_on_probabilities_is_the_way_out() -> None:
     found = scorer(lambda p: p[:, 3].log())(LOGITS.softmax(dim=1), ROWS)
     torch.testing.assert_close(found, LOGITS.log_softmax(dim=1)[:, 3])
+
+
+def test_a_callable_of_two_arguments_is_told_which_images_its_rows_are_of() -> None:
+    model, images = nn.Flatten(), torch.rand(9, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    references = torch.rand(9, 4, generator=torch.Generator().manual_seed(1))
+
+    def alike(outputs: Tensor, rows: Tensor) -> Tensor:
+        return torch.cosine_similarity(outputs, references[rows])
+
+    found = evaluate(model, unvaried(images), scorer(alike), budget=1)[0]
+    torch.testing.assert_close(found, torch.cosine_similarity(images.flatten(1), references))
+    with pytest.raises(ValueError, match="what differs between images it finds by a second argument"):
+        evaluate(
+            model, unvaried(images), scorer(lambda outputs: torch.cosine_similarity(outputs, references)), budget=1
+        )
+
+
+def test_log_probabilities_are_told_as_probabilities_are() -> None:
+    outputs = torch.tensor([[1.0, 2.0, 3.0]]).log_softmax(dim=1)
+    with pytest.warns(UserWarning, match="ends in a softmax"):
+        scorer(torch.tensor([1]))(outputs, torch.tensor([0]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_read_in_float32(dtype: torch.dtype) -> None:
+    outputs = torch.tensor([[1.0, 2.0, 3.0]], dtype=dtype)
+    value = scorer(torch.tensor([1]), "prob")(outputs, torch.tensor([0]))
+    torch.testing.assert_close(value, outputs.float().softmax(dim=1)[:, 1])

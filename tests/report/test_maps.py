@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pellucid.report import Map, save_maps
+from pellucid.report import Map, map_rows, save_maps
 
 
 def test_maps_are_written_as_pictures_and_numbers(tmp_path: Path) -> None:
@@ -28,3 +28,19 @@ def test_maps_are_written_as_pictures_and_numbers(tmp_path: Path) -> None:
         "saliency-9.npy",
         "saliency-9.png",
     ]
+
+
+def test_maps_that_say_nothing_are_flagged_and_captioned() -> None:
+    heat = torch.rand(4, 4)
+    broken = heat.clone()
+    broken[1, 1] = torch.nan
+    for values, flat, told in (
+        (heat, False, ""),
+        (torch.full((4, 4), 2.0), True, " (the same everywhere: says nothing)"),
+        (broken, True, " (holds NaN: nothing to see)"),
+        (torch.full((4, 4), torch.nan), True, " (holds NaN: nothing to see)"),
+    ):
+        one = Map("saliency", "Saliency", 0, "cat", values)
+        assert one.is_flat is flat
+        assert one.caption == f"Saliency for “cat”{told}"
+        assert map_rows(torch.rand(3, 4, 4), [one])[0][1][1] == one.caption

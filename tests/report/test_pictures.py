@@ -35,9 +35,11 @@ def test_flat_heat_is_drawn_as_nothing(value: float) -> None:
     assert colour(torch.full((4, 4), value)).max() == 0
 
 
-def test_nan_is_refused() -> None:
-    with pytest.raises(ValueError, match="heat must be finite"):
-        overlay(torch.zeros(3, 2, 2), torch.tensor([[0.0, torch.nan], [1.0, 1.0]]))
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_heat_that_is_not_finite_says_nothing(value: float) -> None:
+    image = torch.rand(3, 2, 2)
+    drawn = overlay(image, torch.tensor([[0.0, value], [1.0, 1.0]]))
+    np.testing.assert_array_equal(drawn, overlay(image, torch.zeros(2, 2)))
 
 
 def test_evidence_for_is_warm_and_against_is_blue() -> None:

@@ -61,7 +61,7 @@ def bound(name: str, layer: str | None, seed: int) -> Callable[[nn.Module, Tenso
     method = methods(explain)[name]
 
     def ask(model: nn.Module, images: Tensor, targets: Targets) -> Tensor:
-        generator = torch.Generator(images.device).manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)  # the same for every device
         heat: Tensor = method(model, images, targets, **taken(method, {"layer": layer, "generator": generator}))
         return heat
 

@@ -80,17 +80,18 @@ class Trust:
     @property
     def best(self) -> Judged | None:
         """The most faithful map that depends on the weights and is clearly better than chance, if any."""
-        for one in self.judged:
-            ahead = min(bootstrap(one.faithfulness - self.beside[name]).low for name in CHANCE)
-            if not one.is_insensitive and one.flat < self.images and ahead > 0:
-                return one
-        return None
+        return next((one for one in self.judged if self.passes(one)), None)
+
+    def passes(self, one: Judged) -> bool:
+        """Whether a map depends on the weights, says something, and is clearly better than chance."""
+        ahead = min(bootstrap(one.faithfulness - self.beside[name]).low for name in CHANCE)
+        return not one.is_insensitive and one.flat < self.images and ahead > 0
 
     def equals(self, best: Judged) -> list[Judged]:
         """Others that pass the same tests and are not clearly worse than the best, by their paired differences."""
         near = []
         for one in self.judged:
-            if one is not best and not one.is_insensitive:
+            if one is not best and self.passes(one):
                 behind = bootstrap(best.faithfulness - one.faithfulness)
                 near += [one] if behind.low <= 0 else []
         return near

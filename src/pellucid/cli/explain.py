@@ -46,7 +46,7 @@ def arguments(parser: "ArgumentParser") -> None:
     parser.add_argument("--layer", type=str | None, default=None, help=layer)
     grid = "sides of that layer's grid of tokens, such as 14x14, where it is not found by itself"
     parser.add_argument("--grid", type=str, default="", help=grid)
-    boxes = "draw and write boxes around what exceeds this share of a map's maximum, such as 0.2; none by default"
+    boxes = "draw and write boxes, in what the model sees, around what exceeds this share of a map's maximum (0.2)"
     parser.add_argument("--boxes", type=float | None, default=None, help=boxes)
     parser.add_argument("--seed", type=int, default=0, help="of whatever is random")
     parser.add_argument("--force", action="store_true", help="replace OUT if pellucid made it")
@@ -79,6 +79,7 @@ def run(args: Namespace) -> int:
     names = [name.strip() for name in args.method.split(",") if name.strip()]
     for name in names or [""]:
         check_choice("method", name, known)
+    _check_unchosen(args, [name for name in known if name not in names])
     if args.boxes is not None:
         check_range("boxes", args.boxes, 0.001, 0.999)
     if not args.dry_run:
@@ -89,6 +90,18 @@ def run(args: Namespace) -> int:
     layer, why = _layer(model, args.layer, [known[name] for name in names])
     wanted = Wanted(args.target, chosen, layer, why, args.grid, args.boxes, args.seed)
     return _cost(model, pictures, wanted) if args.dry_run else _write(args, model, pictures, wanted)
+
+
+def _check_unchosen(args: Namespace, others: Sequence[str]) -> None:
+    """Refuse options of methods that are not asked: they would do nothing."""
+    from pellucid import explain
+    from pellucid.methods import methods, options
+
+    for name in others:
+        for option in options(methods(explain)[name]):
+            if option.name not in SKIP and getattr(getattr(args, name), option.name) != option.default:
+                flag = f"{name}.{option.name.replace('_', '-')}"
+                raise ValueError(f"{flag} was given, but {name} is not among the methods: add it to --method")
 
 
 def _write(args: Namespace, model: "Model", pictures: Any, wanted: Wanted) -> int:
@@ -117,14 +130,19 @@ def _write(args: Namespace, model: "Model", pictures: Any, wanted: Wanted) -> in
         data_ = {"path": pictures.path, "images": len(images)}
         made = record("explain", options={**options, **wanted.chosen}, model=model.source, seed=wanted.seed, data=data_)
         (folder / "index.html").write_text(_page(shown, images, errors, wanted, made), "utf-8", "backslashreplace")
-        write_json(
-            folder / "manifest.json", {"format": 1, "images": images, "unreadable": errors, "record": made.json()}
-        )
+        frame = {
+            "size": list(model.geometry.size),
+            "resize": model.geometry.resize,
+            "told": "heat and boxes are in the pixels of the image the model sees: resized, then cropped at the centre",
+        }
+        told = {"format": 1, "frame": frame, "images": images, "unreadable": errors, "record": made.json()}
+        write_json(folder / "manifest.json", told)
     for error in errors:
         print(f"pellucid: {plain(error['file'])}: {plain(error['reason'])}", file=sys.stderr)
     flat = sum(one["is_flat"] for entry in images for one in entry["maps"])
     if flat:
-        print(f"pellucid: {flat} maps say the same everywhere, which is nothing; see is_flat in the manifest")
+        counted = "1 map is" if flat == 1 else f"{flat} maps are"
+        print(f"pellucid: {counted} constant or not finite, and so says nothing; see is_flat in the manifest")
     print(f"{len(images)} explained: {plain(args.out)}")
     return 1 if errors else 0
 
@@ -144,7 +162,7 @@ def _cost(model: "Model", pictures: Any, wanted: Wanted) -> int:
         with rehearsal() as cost:
             targets = len(_maps(model, image, wanted, only={name: own}))
         rows.append((name, targets, cost.forward, cost.backward, (cost.forward + cost.backward) * len(pictures)))
-    head = ("method", "targets", "forward, a picture", "backward, a picture", f"all, {len(pictures)} pictures")
+    head = ("method", "targets", "forward, a picture", "backward, a picture", f"in all, {_counted(len(pictures))}")
     print_table(head, rows, right=(1, 2, 3, 4), title="Images that pass through the network")
     print("nothing was written")
     return 0
@@ -199,7 +217,7 @@ def _heats(method: "Method", model: "Model", image: "Tensor", indices: list[int]
     from pellucid.methods import taken, takes_many
 
     def ask(targets: "Tensor") -> "Tensor":
-        generator = torch.Generator(image.device).manual_seed(wanted.seed)
+        generator = torch.Generator().manual_seed(wanted.seed)  # the same for every device
         offered = {"layer": wanted.layer, "grid": wanted.grid, "generator": generator}
         heat: Tensor = method(model, image, targets, **wanted.chosen[method.__name__], **taken(method, offered))
         return heat.cpu()
@@ -212,7 +230,7 @@ def _boxes(heat: "Tensor", threshold: float | None) -> "tuple[Box, ...]":
     """Boxes around what lies above a share of the heat's maximum, the largest part first."""
     from pellucid.metrics import heat_boxes
 
-    if threshold is None:
+    if threshold is None or not heat.isfinite().all() or heat.max() <= 0:
         return ()
     found = heat_boxes(heat[None], threshold=threshold, which="all", min_area=max(1, heat.numel() // 400))
     return tuple((box.x0, box.y0, box.x1, box.y1) for box in found)
@@ -252,6 +270,10 @@ def _entry(
     return heading, PurePath(file).name, report.map_rows(image.cpu(), maps)
 
 
+def _counted(pictures: int) -> str:
+    return "1 picture" if pictures == 1 else f"{pictures:,} pictures"
+
+
 def _page(
     shown: Sequence[Any], images: list[dict[str, Any]], errors: list[dict[str, str]], wanted: Wanted, made: "Record"
 ) -> str:
@@ -263,6 +285,7 @@ def _page(
     if len(images) > len(shown):
         lead += f" The first {len(shown)} of {len(images)} pictures; the others lie beside this page."
     legend = {title(known[name]): summary(known[name]) for name in wanted.chosen}
+    legend |= {"The layer looked at": f"{wanted.layer}: {wanted.why}"} if wanted.layer else {}
     sections = [
         report.Section("maps", "Where the model looks", lead, report.gallery(shown)),
         report.Section("methods", "What the maps say", "Each map's own meaning.", report.definitions(legend)),
@@ -272,5 +295,5 @@ def _page(
         sections.append(report.Section("left-out", "Left out", "Pictures that could not be read.", lines))
     name = str(made.model.get("spec") or made.model.get("architecture") or "model").rstrip("/").rpartition("/")[2]
     when = made.made.replace("T", " ").removesuffix("+00:00")
-    subtitle = f"{len(images):,} pictures, asked of {name} on {when} UTC"
+    subtitle = f"{_counted(len(images))}, asked of {name} on {when} UTC"
     return report.page(f"Where {name} looks", subtitle, [], sections, made)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def plus_plus(slopes: Tensor, curvature: Tensor, maps: Tensor, *, normalise: bool) -> Tensor:
-    """The weighted sum of maps, (R, h, w).
+    """The weighted sum of maps, (R, h, w), in float32 at least: half precision holds no sum over a large map.
 
     Args:
         slopes: (R, K, h, w), g, the score's gradient.
@@ -17,6 +17,9 @@ def plus_plus(slopes: Tensor, curvature: Tensor, maps: Tensor, *, normalise: boo
         maps: (R, K, h, w), f.
         normalise: divide the alphas of each channel by their sum where the gradient is positive.
     """
+    slopes, curvature, maps = (
+        each.to(torch.promote_types(each.dtype, torch.float32)) for each in (slopes, curvature, maps)
+    )
     denominator = 2 + maps.sum(dim=(2, 3), keepdim=True) * curvature  # both sides of alpha divided by g^2
     counts = (slopes > 0) & (denominator != 0)  # elsewhere ReLU(g) or alpha is zero
     alphas = torch.where(counts, 1 / torch.where(counts, denominator, 1), 0)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pellucid.checks import Targets
 from pellucid.models import Grid, Plan, cam_layers, differentiate, evaluate, find_grid, scorer, unvaried
 from pellucid.models.evaluate import Fold
-from pellucid.models.probes import activations
+from pellucid.models.probes import activations, find_layer
 
 At: TypeAlias = tuple[str, Grid]
 """A layer's dotted name, and how its output is read as maps."""
@@ -27,6 +27,8 @@ def seen_layers(model: nn.Module, images: Tensor, layer: str | None, grid: str) 
         if not suited:
             raise ValueError("the model has no late layer with maps (N, C, h, w): name a layer, or use saliency")
         layer = suited[0]
+    if not isinstance(layer, str):  # the module itself
+        layer = find_layer(model, layer)[0]
     names = [name.strip() for name in layer.split(",")]
     return [(name, find_grid(model, name, size, grid)) for name in names]
 
@@ -56,16 +58,21 @@ def weighed(
     name, grid = at
 
     def read(slope: Tensor, output: Tensor, _rows: Tensor) -> Tensor:
-        return weigh(grid.maps(slope), grid.maps(output))
+        return weigh(_wide(grid.maps(slope)), _wide(grid.maps(output)))
 
     return differentiate(model, plan, scorer(targets, objective), read, at=name, fold=fold)
+
+
+def _wide(values: Tensor) -> Tensor:
+    """Float32 for half precision, whose sums and products overflow."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def maps_of(model: nn.Module, images: Tensor, at: At) -> Tensor:
     """A layer's maps (N, K, h, w) for the images as they are."""
     name, grid = at
     with activations(model, [name]) as recorded:
-        return evaluate(model, unvaried(images), lambda _outputs, _rows: grid.maps(recorded[name]))[0]
+        return evaluate(model, unvaried(images), lambda _outputs, _rows: _wide(grid.maps(recorded[name])))[0]
 
 
 def combined(heats: list[Tensor]) -> Tensor:

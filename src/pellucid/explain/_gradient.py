@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 
 from pellucid.checks import Targets
-from pellucid.models import differentiate, scorer, unvaried
-from pellucid.models.probes import relu_rule
+from pellucid.models import differentiate, is_rehearsal, scorer, unvaried
+from pellucid.models.relus import relu_rule
 
 REDUCTIONS = ("max", "mean", "l2", "sum")
 
@@ -49,7 +50,7 @@ def input_gradient(model: nn.Module, images: Tensor, targets: Targets, objective
     Warns where a loss has none: of a class the model is sure of it is rounding, and a picture would enlarge that.
     """
     found = differentiate(model, unvaried(images), scorer(targets, objective), lambda slope, *_: slope)[0]
-    if objective == "loss":
+    if objective == "loss" and not is_rehearsal():
         lost = int((found.abs().amax(dim=(1, 2, 3)) < NOISE).sum())
         if lost:
             warnings.warn(
@@ -65,5 +66,6 @@ def over_channels(values: Tensor, reduce: str) -> Tensor:
     if reduce == "sum":
         return values.sum(dim=1)
     if reduce == "l2":
-        return values.square().sum(dim=1).sqrt()
+        norm: Tensor = torch.linalg.vector_norm(values, dim=1)  # half precision loses squares of small slopes
+        return norm
     return values.abs().amax(dim=1) if reduce == "max" else values.abs().mean(dim=1)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from pellucid.checks import check_range
+from pellucid.checks import check_count, check_range
 from pellucid.models import Plan
 
 
@@ -17,7 +17,7 @@ def noisy(images: Tensor, samples: int, std: float, generator: torch.Generator |
         generator: source of the noise; None takes one of seed 0.
         clip: keep the copies in [0, 1].
     """
-    check_range("samples", samples, 1)
+    check_count("samples", samples, 1)
     check_range("std", std, 0)
     source = torch.Generator().manual_seed(0) if generator is None else generator
     seeds = torch.randint(2**62, (samples,), generator=source, device=source.device).tolist()

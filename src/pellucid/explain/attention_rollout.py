@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.checks import Targets, check_choice, check_question
-from pellucid.models import Grid, Plan, differentiate, evaluate, network_of, scorer
+from pellucid.models import Plan, differentiate, evaluate, scorer
 from pellucid.models.attention import Attention, attentions
 from pellucid.models.grids import token_grid
 
@@ -70,18 +70,29 @@ def attention_rollout(
             met.clear()
             return some[None]
 
+        def asking(*_: Tensor) -> Tensor:
+            """Which tokens of the last layer the score depends on, (1, T)."""
+            slope = met[-1].slope if met else None
+            if slope is None:
+                return images.new_zeros(1, 1)
+            wide = slope.abs().amax(dim=-1)  # (1, heads, T), or (1, T) of a single head
+            return (wide.amax(dim=1) if wide.ndim == 3 else wide).to(images)
+
         def rolled(rows: Tensor) -> Tensor:
             tokens = _checked(met, len(rows))
             at = token_grid(model, tokens, tuple(images.shape[1:]), grid)
             joined = [_joined(attention, heads, discard, weighting == "gradient") for attention in met]
             met.clear()
             found = _shares(joined) if weighting == "none" else _sums(joined)  # (R, T, T)
-            return at.maps(_answer(found, at, network_of(model))[..., None])[:, 0]  # (R, h, w)
+            by_patches = at.prefix == 0 or bool((asked[at.prefix :] > 0).float().mean() > 0.5)
+            answer = found[:, at.prefix :].mean(dim=1) if by_patches else found[:, 0]  # (R, T)
+            return at.maps(answer[..., None])[:, 0]  # (R, h, w)
 
         def read(outputs: object, rows: Tensor) -> Tensor:
             score(outputs, rows)  # refuses what is no target
             return rolled(rows)
 
+        asked = differentiate(model, Plan(images[:1], 1, fresh), score, asking)[0, 0]  # (T,)
         plan = Plan(images, 1, fresh)
         if weighting == "none":
             heat = evaluate(model, plan, read)[0]
@@ -138,9 +149,3 @@ def _sums(layers: Sequence[Tensor]) -> Tensor:
     for weights in layers:
         found = found + weights @ found
     return found - unit
-
-
-def _answer(found: Tensor, at: Grid, network: nn.Module) -> Tensor:
-    """What the answer takes from each token, (R, T): by its class token, or by the mean of its patches."""
-    is_mean = at.prefix == 0 or getattr(network, "global_pool", "token") not in {"token", ""}
-    return found[:, at.prefix :].mean(dim=1) if is_mean else found[:, 0]

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pellucid.checks import Targets, check_choice, check_question, check_range
+from pellucid.checks import Targets, check_choice, check_count, check_question, check_range
 from pellucid.models import Grid, Plan, is_rehearsal
 from pellucid.progress import steps
 
@@ -135,25 +135,24 @@ def super_resolve(
 ) -> SuperResolved:
     """What `augmented_grad_cam` finds, from the same arguments, with how it came about and what is simpler."""
     check_question(model, images, targets)
-    check_range("views", views, 1)
+    check_count("views", views, 1)
     check_range("angle", angle, 0, math.pi)
     check_range("shift", shift, 0, 1)
     check_range("smooth", smooth, 0)
     check_range("ridge", ridge, 0)
-    check_range("iterations", iterations, 0)
+    check_count("iterations", iterations, 0)
     check_choice("solver", solver, SOLVERS)
     check_choice("start", start, STARTS)
     check_choice("down", down, DOWN)
     iterations = 0 if is_rehearsal() else iterations  # they ask nothing of the model, so they are no part of its cost
-    turns, moves = _drawn(images, views, angle, shift, generator)
+    wide = images.to(torch.promote_types(images.dtype, torch.float32))  # half precision cannot tell pixels apart
+    turns, moves = _drawn(wide, views, angle, shift, generator)
     places = _places(turns, moves, images.shape[-2:])  # (P, H, W, 2)
     goals = _maps(model, images, targets, places, seen_layers(model, images, layer, grid))  # (P, N, h, w)
     most = goals.amax(dim=(2, 3), keepdim=True)
     goals = goals / most.where(most > 0, 1.0)
     back = _places(turns, moves, images.shape[-2:], back=True)
-    rows, columns = (
-        _mixing(*sides, down).to(images) for sides in zip(images.shape[-2:], goals.shape[-2:], strict=True)
-    )
+    rows, columns = (_mixing(*sides, down).to(wide) for sides in zip(images.shape[-2:], goals.shape[-2:], strict=True))
     found: list[list[Tensor]] = []
     with steps("augmented_grad_cam", len(images) * iterations) as done:
         for goal in goals.unbind(dim=1):  # (P, h, w)
@@ -164,7 +163,7 @@ def super_resolve(
             heat, trace = solve(joined, first, iterations, solver, nonnegative)
             found.append([heat, trace, large[0], turned.mean(dim=0), turned.amax(dim=0)])
             done(iterations)
-    heat, trace, single, mean, largest = (torch.stack(parts) for parts in zip(*found, strict=True))
+    heat, trace, single, mean, largest = (torch.stack(parts).to(images) for parts in zip(*found, strict=True))
     return SuperResolved(heat, trace, single, mean, largest, (most == 0).sum(dim=(0, 2, 3)))
 
 
@@ -201,14 +200,15 @@ def _maps(model: nn.Module, images: Tensor, targets: Targets, places: Tensor, at
 
     def vary(some: Tensor, numbers: Tensor, _rows: Tensor) -> Tensor:
         stacked = some.flatten(0, 1)[None].expand(len(numbers), -1, -1, -1)  # (p, n * C, H, W)
-        return F.grid_sample(stacked, places[numbers], align_corners=False).view(-1, *some.shape)
+        views = F.grid_sample(stacked.to(places), places[numbers], align_corners=False)
+        return views.view(-1, *some.shape).to(some)
 
     def weigh(slopes: Tensor, maps: Tensor) -> Tensor:
         return (slopes.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1).relu()  # (R, h, w)
 
     plan = Plan(images, len(places), vary)
     joined = combined([weighed(model, plan, targets, one, weigh).flatten(0, 1) for one in at])
-    return joined.view(len(places), len(images), *joined.shape[1:]).to(images)
+    return joined.view(len(places), len(images), *joined.shape[1:]).to(places)
 
 
 def _mixing(large: int, small: int, down: str) -> Tensor:

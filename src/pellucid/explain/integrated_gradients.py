@@ -7,7 +7,7 @@ https://arxiv.org/abs/1703.01365
 import torch
 from torch import Tensor, nn
 
-from pellucid.checks import Targets, check_choice, check_question, check_range
+from pellucid.checks import Targets, check_choice, check_count, check_question
 from pellucid.models import Plan, differentiate, filled, scorer
 
 from ._gradient import REDUCTIONS, over_channels
@@ -44,7 +44,7 @@ def integrated_gradients(
         ValueError: an argument is out of its range, the model is training, or the score ignores the image.
     """
     check_question(model, images, targets)
-    check_range("steps", steps, 1)
+    check_count("steps", steps, 1)
     check_choice("reduce", reduce, REDUCTIONS)
     images = images.detach()
     start = filled(model, images, baseline, "baseline")  # (N, C, H, W)
@@ -61,4 +61,4 @@ def integrated_gradients(
         fold=lambda slopes, *_: slopes.sum(dim=0),
         label="integrated_gradients",
     )  # (N, C, H, W)
-    return over_channels((images - start) * (total / steps), reduce)
+    return over_channels((images - start) * (total / steps), reduce).to(images)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pellucid.checks import ManyTargets, check_question, check_range
+from pellucid.checks import ManyTargets, check_count, check_question
 from pellucid.models import Grid, Plan, as_number, evaluate, filled, find_grid, scorer, unvaried
 
 from ._cam import enlarged
@@ -132,9 +132,9 @@ def occluded(
 def _windows(sides: tuple[int, ...], window: int | None, stride: int | None) -> Tensor:
     """Boxes (r, c, 4): rows [top, bottom) and columns [left, right); the last of each row and column is flush."""
     window = max(1, round(min(sides) / 7)) if window is None else window
-    check_range("window", window, 1, min(sides))
+    check_count("window", window, 1, min(sides))
     stride = max(1, window // 4) if stride is None else stride
-    check_range("stride", stride, 1, window)  # more would leave pixels that nothing hides
+    check_count("stride", stride, 1, window)  # more would leave pixels that nothing hides
     tops, lefts = (torch.tensor([*range(0, side - window, stride), side - window]) for side in sides)
     corners = torch.stack(torch.meshgrid(tops, lefts, indexing="ij"), dim=-1)  # (r, c, 2)
     return torch.cat([corners, corners + window], dim=-1)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pellucid.checks import ManyTargets, check_choice, check_question, check_range
+from pellucid.checks import ManyTargets, check_choice, check_count, check_question
 from pellucid.models import Plan, evaluate, filled, scorer
 
 Masks: TypeAlias = Callable[[Tensor], Tensor]
@@ -29,7 +29,7 @@ def rise(
     masks: int = 4000,
     cells: int = 7,
     keep: float = 0.5,
-    fill: str = "mean",
+    fill: float | str = "mean",
     upsample: str = "bilinear",
     shift: bool = True,
     normalise: str = "pixel",
@@ -65,20 +65,21 @@ def rise(
         ValueError: an argument is out of its range, or the model is training.
     """
     check_question(model, images, targets, many=True)
-    check_range("masks", masks, 1)
-    check_range("cells", cells, 1, min(images.shape[-2:]))
+    check_count("masks", masks, 1)
+    check_count("cells", cells, 1, min(images.shape[-2:]))
     if not 0 < keep <= 1:
         raise ValueError(f"keep must be in (0, 1], got {keep}")
     check_choice("normalise", normalise, ("pixel", "expected"))
     hidden = filled(model, images, fill)  # (N, C, H, W)
-    drawn = _drawn(images, masks, cells, keep, upsample=upsample, shift=shift, generator=generator)
+    wide = images.to(torch.promote_types(images.dtype, torch.float32))  # half precision counts no 4000 masks
+    drawn = _drawn(wide, masks, cells, keep, upsample=upsample, shift=shift, generator=generator)
 
     def vary(some: Tensor, numbers: Tensor, rows: Tensor) -> Tensor:
-        return torch.lerp(hidden[rows], some, drawn(numbers)[:, None, None])  # (p, n, C, H, W)
+        return torch.lerp(hidden[rows], some, drawn(numbers)[:, None, None].to(some))  # (p, n, C, H, W)
 
     scores = evaluate(model, Plan(images, masks, vary), scorer(targets, objective), label="rise")  # (P, N) or (P, N, T)
-    heat = _averaged(scores.flatten(1).to(images), drawn, None if normalise == "pixel" else masks * keep)
-    return heat.view(*scores.shape[1:], *images.shape[-2:])
+    heat = _averaged(scores.flatten(1).to(wide), drawn, None if normalise == "pixel" else masks * keep)
+    return heat.view(*scores.shape[1:], *images.shape[-2:]).to(images)
 
 
 def _drawn(
@@ -108,7 +109,8 @@ def _drawn(
 
     def pixels(numbers: Tensor) -> Tensor:
         rows, columns = (weights[places[numbers]] for weights, places in axes)  # (p, H, cells), (p, W, cells)
-        return (rows @ (grids[numbers] @ columns.mT)).clamp_(0, 1)  # round-off alone leaves [0, 1]
+        with torch.autocast(images.device.type, enabled=False):  # it would halve the precision
+            return (rows @ (grids[numbers] @ columns.mT)).clamp_(0, 1)  # round-off alone leaves [0, 1]
 
     return pixels
 
@@ -131,7 +133,8 @@ def _averaged(scores: Tensor, drawn: Masks, expected: float | None) -> Tensor:
     total = scores.new_zeros(())
     for some in torch.split(numbers, AT_A_TIME):
         told = torch.cat([scores[some] - first, torch.ones_like(scores[some, :1])], dim=1)  # (p, M + 1)
-        total = total + torch.tensordot(told.T, drawn(some), dims=1)  # (M + 1, H, W)
+        with torch.autocast(scores.device.type, enabled=False):
+            total = total + torch.tensordot(told.T, drawn(some), dims=1)  # (M + 1, H, W)
     sums, kept = total[:-1], total[-1]  # (M, H, W), (H, W)
     if expected is None:
         mean = first[:, None, None] + sums / kept.where(kept > 0, 1.0)

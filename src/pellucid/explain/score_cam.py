@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pellucid.checks import Targets, check_question, check_range
+from pellucid.checks import Targets, check_count, check_question
 from pellucid.models import Plan, evaluate, filled, scorer
 
 from ._cam import At, from_layers, maps_of
@@ -53,7 +53,7 @@ def score_cam(
         ValueError: an argument is out of its range, the model is training, or the layer has no maps.
     """
     check_question(model, images, targets)
-    check_range("channels", channels, 0)
+    check_count("channels", channels, 0)
     behind = filled(model, images, fill)  # (N, C, H, W)
 
     def see(at: At) -> Tensor:

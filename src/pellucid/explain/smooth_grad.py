@@ -77,4 +77,4 @@ def smooth_grad(
         found = differentiate(model, plan, score, lambda slope, *_: slope, fold=fold, label="smooth_grad") / samples
     if clean is not None:
         found = (found[:, 1] - found[:, 0].square()).clamp(min=0)
-    return over_channels(found, reduce)
+    return over_channels(found, reduce).to(images)

@@ -77,7 +77,8 @@ def smooth_grad_cam_plus_plus(
 
 
 def _powers(slopes: Tensor, _maps: Tensor) -> Tensor:
-    """The first three derivatives of exp(score), less exp(score), (R, 3, K, h, w)."""
+    """The first three derivatives of exp(score), less exp(score), (R, 3, K, h, w), in float32 at least."""
+    slopes = slopes.to(torch.promote_types(slopes.dtype, torch.float32))
     return torch.stack([slopes, slopes**2, slopes**3], dim=1)
 
 

@@ -1,4 +1,4 @@
 """What the gallery's sections share."""
 
-COLUMNS = 6
+COLUMNS = 5
 """Pictures in a row, at least: every picture of the page has about one size."""

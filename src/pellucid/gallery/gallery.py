@@ -60,7 +60,7 @@ def gallery(
     Args:
         model: in eval mode.
         images: a few pictures, 1 to 24; labels are not needed.
-        methods: of explain, separated by commas; all takes those that suit the model.
+        methods: of explain, separated by commas; all takes those that suit, and asks more of the first picture.
         made: classes, and units of the deepest layer with maps, whose images are made by gradient ascent, 0 to 16.
         steps: of that ascent, at least 0.
         seed: of whatever is random.
@@ -71,6 +71,7 @@ def gallery(
     check_eval(model)
     check_range("pictures", len(images), 1, MOST)
     check_range("made", made, 0, 16)
+    check_range("steps", steps, 0)
     chosen = _chosen(methods)
     (batch,) = batches(images, model.geometry, batch_size=MOST, workers=0)
     if not len(batch.indices):
@@ -80,7 +81,8 @@ def gallery(
     files = [Path(images.items[place].file).name for place in batch.indices.tolist()]
     ranked = predict(model, pixels, top=min(2, len(model.classes)))
     sections = [_looks(model, pixels, files, chosen, seed=seed, notes=notes)]
-    sections += questions(model, pixels[:1], ranked.indices[0], files[0], seed=seed, notes=notes)
+    if methods == "all":
+        sections += questions(model, pixels[:1], ranked.indices[0], files[0], seed=seed, notes=notes)
     sections += seen_inside(model, pixels[:1], files[0])
     if made:
         classes = list(dict.fromkeys(ranked.indices[:, 0].tolist()))[:made]
@@ -104,7 +106,8 @@ def gallery(
 
 def _chosen(words: str) -> dict[str, Method]:
     known = methods(explain)
-    names = list(known) if words == "all" else [name.strip() for name in words.split(",") if name.strip()]
+    names = list(dict.fromkeys(name.strip() for name in words.split(",") if name.strip()))
+    names = list(known) if "all" in names else names
     for name in names or [""]:
         check_choice("method", name, ["all", *known])
     return {name: known[name] for name in sorted(names, key=lambda name: (_kind(known[name]), [*known].index(name)))}
@@ -141,7 +144,7 @@ def _looks(
         index, sure = int(said.indices[place, 0]), float(said.probabilities[place, 0])
         heading = f"says “{model.classes[index]}”, {100 * sure:.1f} % sure"
         rows = [
-            [(uri, caption.partition(" for “")[0]) for uri, caption in row]
+            [(uri, _short(caption)) for uri, caption in row]
             for row in _by_kind(images[place].cpu(), maps[place], chosen)
         ]
         entries.append((heading, file, rows))
@@ -151,6 +154,13 @@ def _looks(
     )
     lead = "Warm colours: evidence for the class the model names; blue: against it. Each map has its own scale."
     return Section("looks", "Where it looks", lead, body)
+
+
+def _short(caption: str) -> str:
+    """A caption without the class, which is the same for all; with what follows it in brackets."""
+    name, _, rest = caption.partition(" for “")
+    bracket = rest.rpartition("” (")[2] if rest.endswith(")") and "” (" in rest else ""
+    return f"{name} ({bracket}" if bracket else name
 
 
 def _has(maps: Sequence[Map], name: str) -> bool:

@@ -17,35 +17,23 @@ CHANNELS = 64
 
 def seen_inside(model: Model, image: Tensor, file: str) -> list[Section]:
     """Filters and activation maps for one picture (1, C, H, W)."""
-    found = []
+    entries = []
     try:
         tiles = visualize.filters(model)
     except ValueError:  # a network without a convolution that reads pixels has no filters to show
-        tiles = None
-    row = []
-    if tiles is not None:
-        picture = report.mosaic(tiles[:CHANNELS])
-        row.append(
-            (report.data_uri(picture, exact=True), f"the {len(tiles)} filters that read the pixels, gray is zero")
-        )
+        pass
+    else:
+        picture = report.data_uri(report.mosaic(tiles[:CHANNELS]), exact=True)
+        entries.append(("first filters", "gray is zero", [[(picture, f"{min(CHANNELS, len(tiles))} of {len(tiles)}")]]))
     for name in reversed(cam_layers(model)[:3]):
         grid = find_grid(model, name, tuple(image.shape[1:]))
         maps = grid.maps(visualize.activations(model, image, layers=name)[name])[0].float().cpu()  # (K, h, w)
-        shown = report.mosaic(report.scaled_maps(maps[:CHANNELS], "map"))
+        shown = report.data_uri(report.mosaic(report.scaled_maps(maps[:CHANNELS], "map")))
         height, width = maps.shape[1:]
-        caption = f"{name}: {min(CHANNELS, len(maps))} of {len(maps)} channels, {height}x{width}"
-        row.append((report.data_uri(shown), caption))
-    if row:
-        lead = "The first weights, and what deeper and deeper layers put out, each channel by its own scale."
-        found.append(
-            Section(
-                "inside",
-                "What its layers see",
-                lead,
-                report.gallery([("layer by layer", file, [row])], columns=COLUMNS),
-            )
-        )
-    return found
+        caption = f"{min(CHANNELS, len(maps))} of {len(maps)} channels, {height}x{width}"
+        entries.append((name, file, [[(shown, caption)]]))
+    lead = "The first weights, and what deeper and deeper layers put out, each channel by its own scale."
+    return [Section("inside", "What its layers see", lead, report.gallery(entries))] if entries else []
 
 
 def asked_for(

@@ -21,7 +21,9 @@ HUES = (
     (0.58, 0.4, 0.74),
     (0.55, 0.34, 0.29),
 )
-"""Colours of classes in a map of classes, the commonest first; others are gray."""
+"""Colours of classes in a map of classes, the commonest first."""
+
+OTHERS = (0.5, 0.5, 0.5)
 
 
 def questions(model: Model, image: Tensor, classes: Tensor, file: str, *, seed: int, notes: list[str]) -> list[Section]:
@@ -44,7 +46,7 @@ def _classes(model: Model, image: Tensor, classes: Tensor, file: str) -> Section
             cam = explain.grad_cam(model, image, torch.tensor([index], device=image.device))[0].cpu()
             maps.append(Map("grad_cam", title(explain.grad_cam), index, model.classes[index], cam))
     entry = ("the two most probable classes", file, report.map_rows(image[0].cpu(), maps))
-    lead = "The same picture, asked for two classes: a map that did not change would not explain the answer."
+    lead = "The first picture, asked for two classes: a map that did not change would not explain the answer."
     return Section("classes", "Two answers, two maps", lead, report.gallery([entry], columns=COLUMNS))
 
 
@@ -57,7 +59,7 @@ def _hidden(model: Model, image: Tensor, target: Tensor, file: str) -> Section:
     shown = report.fitted(image[0].cpu(), 112, 224)
     gray = np.repeat(report.pixels(shown).mean(axis=2, keepdims=True), 3, axis=2) / 255
     large = report.fitted(torch.stack([(classes == index).float() for index in order]), 112, 224).argmax(dim=0)
-    hues = np.array([HUES[place] if place < len(HUES) else (0.5, 0.5, 0.5) for place in range(len(order))])
+    hues = np.array([HUES[place] if place < len(HUES) else OTHERS for place in range(len(order))])
     painted = (255 * (0.45 * gray + 0.55 * hues[large.numpy()])).round().astype(np.uint8)
     row = [
         (report.data_uri(report.pixels(shown)), "what the model sees"),
@@ -67,19 +69,17 @@ def _hidden(model: Model, image: Tensor, target: Tensor, file: str) -> Section:
             f"how much less “{model.classes[int(target)]}” it says then",
         ),
     ]
-    swatches = {
-        model.classes[index]: f"{100 * names[index] / classes.numel():.0f} % of the places: {_hue(place)}"
-        for place, index in enumerate(order[: len(HUES)])
-    }
-    body = report.gallery([("a window moved over the picture", file, [row])], columns=COLUMNS) + report.definitions(
-        swatches
-    )
+    shares = {index: names[index] / classes.numel() for index in order}
+    named = [(place, index) for place, index in enumerate(order[: len(HUES)]) if shares[index] >= 0.01]
+    told = [
+        (HUES[place], f"“{model.classes[index]}”, {100 * shares[index]:.0f} % of the places") for place, index in named
+    ]
+    rest = 1 - sum(shares[index] for _, index in named)
+    told += [(OTHERS, f"other classes, {100 * rest:.0f} % of the places")] if rest >= 0.01 else []
+    entry = ("a window moved over the picture", file, [row])
+    body = report.gallery([entry], columns=COLUMNS) + report.legend(told)
     lead = "A window hides one place after the other; where the answer changes, the answer hung on what was hidden."
     return Section("hidden", "What changes its mind", lead, body)
-
-
-def _hue(place: int) -> str:
-    return ("blue", "orange", "green", "red", "purple", "brown")[place]
 
 
 def _sharper(model: Model, image: Tensor, target: Tensor, file: str, seed: int) -> Section:

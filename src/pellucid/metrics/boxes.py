@@ -4,6 +4,7 @@ The threshold, a share of the map's maximum, and the largest connected part: B. 
 for Discriminative Localization", CVPR 2016, section 3.2. https://arxiv.org/abs/1512.04150
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from pellucid.checks import check_choice, check_range
+from pellucid.checks import check_choice, check_count
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Box:
 def heat_boxes(heat: Tensor, *, threshold: float = 0.2, which: str = "largest", min_area: int = 1) -> tuple[Box, ...]:
     """Boxes around the connected parts of each map that are hotter than a share of its maximum.
 
-    Pixels that touch at a side or a corner are connected. A map without a positive value has no box.
+    Pixels that touch at a side or a corner are connected. A map without a positive value has no box,
+    of which is warned.
 
     Args:
         heat: (N, H, W), float, positive = evidence.
@@ -49,16 +51,21 @@ def heat_boxes(heat: Tensor, *, threshold: float = 0.2, which: str = "largest", 
     if not 0 < threshold < 1:
         raise ValueError(f"threshold must be between 0 and 1, both excluded, got {threshold}")
     check_choice("which", which, ("largest", "all"))
-    check_range("min_area", min_area, 1)
+    check_count("min_area", min_area, 1)
     found: list[Box] = []
+    empty: list[int] = []
     for image, values in enumerate(heat.detach().cpu().double().numpy()):
         boxes = _boxes(image, values, threshold, min_area)
         found += boxes[:1] if which == "largest" else boxes
+        if not (values > 0).any():
+            empty.append(image)
+    if empty:
+        warnings.warn(f"no value is positive, so there is no box, in map {', '.join(map(str, empty))}", stacklevel=2)
     return tuple(found)
 
 
 def _boxes(
-    image: int, values: "np.ndarray[tuple[int, int], np.dtype[np.float64]]", share: float, most: int
+    image: int, values: "np.ndarray[tuple[int, int], np.dtype[np.float64]]", share: float, least: int
 ) -> list[Box]:
     """Of one map (H, W), of at least so many pixels, the part of most pixels first."""
     highest = values.max(initial=0)  # 0 where nothing is positive; nothing exceeds it then
@@ -68,7 +75,7 @@ def _boxes(
     parts = ndimage.find_objects(labels)
     boxes: list[Box] = []
     for part in np.argsort(-areas, kind="stable"):
-        if areas[part] >= most:
+        if areas[part] >= least:
             rows, columns = parts[part]
             score = float(sums[part] / areas[part])
             boxes.append(Box(image, columns.start, rows.start, columns.stop, rows.stop, score))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pellucid.checks import check_range
+from pellucid.checks import check_count
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,12 @@ def reliability(confidence: Tensor, correct: Tensor, *, bins: int = 15) -> Relia
         confidence: (N,), probability of the predicted class, in [0, 1].
         correct: (N,), bool, whether the prediction is right.
         bins: number of bins, at least 1.
+
+    Returns:
+        Reliability, on the CPU.
     """
-    check_range("bins", bins, 1)
+    check_count("bins", bins, 1)
+    confidence, correct = confidence.cpu(), correct.cpu()  # not every device has float64
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
     place = torch.bucketize(confidence.double(), edges[1:-1], right=False)  # (edge, next edge]
     count = torch.bincount(place, minlength=bins)

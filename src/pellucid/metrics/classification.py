@@ -109,9 +109,12 @@ def per_class(targets: Tensor, predicted: Tensor, classes: int) -> PerClass:
         targets: (N,), int64, in [0, classes).
         predicted: (N,), int64, in [0, classes).
         classes: K.
+
+    Returns:
+        PerClass, on the CPU.
     """
     hits, support, taken = (
-        torch.bincount(each, minlength=classes) for each in (targets[targets == predicted], targets, predicted)
+        torch.bincount(each.cpu(), minlength=classes) for each in (targets[targets == predicted], targets, predicted)
     )
     precision = hits.double() / taken.clamp(min=1)
     recall = hits.double() / support.clamp(min=1)

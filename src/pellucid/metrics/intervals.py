@@ -7,7 +7,7 @@ https://doi.org/10.1214/aos/1176344552
 import torch
 from torch import Tensor
 
-from pellucid.checks import check_range
+from pellucid.checks import check_count
 
 from .classification import Interval
 
@@ -33,13 +33,13 @@ def bootstrap(values: Tensor, *, draws: int = 1000, generator: torch.Generator |
         raise ValueError(f"values must have shape (N,), N at least 1, got {tuple(values.shape)}")
     if not values.isfinite().all():
         raise ValueError("values must be finite, got NaN or infinity")
-    check_range("draws", draws, 1)
+    check_count("draws", draws, 1)
     source = torch.Generator().manual_seed(0) if generator is None else generator
-    values, count = values.detach().double().to(source.device), len(values)
+    values, count = values.detach().cpu().double(), len(values)  # not every device has float64
     means: list[Tensor] = []
     for number in _parts(draws, max(1, MOST_AT_ONCE // count)):
         drawn = torch.randint(count, (number, count), generator=source, device=source.device)
-        means.append(values[drawn].mean(dim=1))
+        means.append(values[drawn.cpu()].mean(dim=1))
     low, high = torch.quantile(torch.cat(means), values.new_tensor([0.025, 0.975])).tolist()
     return Interval(float(values.mean()), low, high)
 

@@ -109,7 +109,7 @@ def evaluate(
         model: any network; in eval mode.
         plan: the variants.
         read: (outputs of R rows, rows (R,) int64: the image each row came from) -> (R, ...), what to keep.
-        fold: sums over the variants as they come, instead of keeping what was read of each.
+        fold: sums over the variants as they come, in float32 at least, instead of keeping what was read of each.
         budget: bytes of activations at a time; changes the memory, never the result. None suits the device.
         label: what the progress display says.
 
@@ -120,15 +120,17 @@ def evaluate(
         torch.OutOfMemoryError: not even one image fits.
     """
 
-    def ask(images: Tensor, numbers: Tensor, rows: Tensor) -> Tensor:
-        every = rows.repeat(len(numbers))  # (p * n,)
-        if plan.at is None:
-            return read(model(plan.vary(images, numbers, rows).flatten(0, 1)), every)
-        vary = plan.vary
-        with resumed_from(model, plan.at, lambda found: vary(found, numbers, rows).flatten(0, 1)) as resumed:
-            return read(resumed(images, len(numbers)), every)
+    at = nullcontext(None) if plan.at is None else resumed_from(model, plan.at)
+    with torch.no_grad(), at as resumed:
 
-    with torch.no_grad():
+        def ask(images: Tensor, numbers: Tensor, rows: Tensor) -> Tensor:
+            every = rows.repeat(len(numbers))  # (p * n,)
+            if resumed is None:
+                return read(model(plan.vary(images, numbers, rows).flatten(0, 1)), every)
+            return read(
+                resumed(images, len(numbers), lambda found: plan.vary(found, numbers, rows).flatten(0, 1)), every
+            )
+
         return _all(ask, plan, fold, budget, label=label, each=Cost(1, 0))
 
 
@@ -151,7 +153,7 @@ def differentiate(
         score: (outputs of R rows, rows (R,) int64) -> (R,), the number that is differentiated, one for each row.
         read: (gradients (R, ...), what they are with respect to (R, ...), rows (R,) int64) -> (R, ...), what to keep.
         at: a layer's dotted name: with respect to its output, no graph being built before it; None: to the image.
-        fold: sums over the variants as they come, instead of keeping what was read of each.
+        fold: sums over the variants as they come, in float32 at least, instead of keeping what was read of each.
         budget: bytes of activations at a time; changes the memory, never the result. None suits the device.
         label: what the progress display says.
 
@@ -169,26 +171,26 @@ def differentiate(
         if at is None:
             source = variants.clone().requires_grad_()
             with torch.enable_grad():
-                found = _gradient(score(model(source), every), source)
+                found = _gradient(score(model(source), every), source, "the input")
         else:
             with graph_from(model, at) as recorded, torch.no_grad():
                 value = score(model(variants), every)
             if not recorded:
                 raise ValueError(f"layer {at!r} is never reached in the forward pass")
             (source,) = recorded.values()
-            found = _gradient(value, source)
+            found = _gradient(value, source, f"layer {at!r}")
         return read(found, source.detach(), every)
 
     with torch.inference_mode(False), torch.no_grad():
         return _all(ask, plan, fold, budget, label=label, each=Cost(1, 1))
 
 
-def _gradient(score: Tensor, source: Tensor) -> Tensor:
+def _gradient(score: Tensor, source: Tensor, name: str) -> Tensor:
     """d(sum of scores) / d(source); each row's score depends on its own part alone."""
     with torch.enable_grad():
         found = torch.autograd.grad(score.sum(), source, allow_unused=True)[0] if score.requires_grad else None
     if found is None:
-        raise ValueError("the score does not depend on the input: is there a detach, an argmax or a no_grad inside?")
+        raise ValueError(f"the score does not depend on {name}: is there a detach, an argmax or a no_grad behind it?")
     return found
 
 
@@ -205,12 +207,12 @@ def _all(ask: Ask, plan: Plan, fold: Fold | None, budget: int | None, *, label: 
         counted.backward += each.backward * plan.count * len(images)
         return _rehearsed(ask, plan, fold)
     parts: list[Tensor] = []
+    kept: list[Tensor] = []
     with steps(label, plan.count * len(images)) as done:
-        kept: list[Tensor] = []
-        for values, numbers, rows in _chunks(ask, plan, budget):
-            _keep(kept, values if fold is None else fold(values, numbers, rows)[None], is_sum=fold is not None)
-            done(values.shape[0] * values.shape[1])
-            if int(numbers[-1]) == plan.count - 1:  # the last of these images
+        for values, passed, is_last in _chunks(ask, plan, fold, budget):
+            _keep(kept, values, is_sum=fold is not None)
+            done(passed)
+            if is_last:
                 parts.append(torch.cat(kept))
                 kept = []
     found = torch.cat(parts, dim=1)
@@ -224,8 +226,8 @@ def _keep(kept: list[Tensor], new: Tensor, *, is_sum: bool) -> None:
         kept.append(new)
 
 
-def _chunks(ask: Ask, plan: Plan, budget: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """(values (p, n, ...), numbers (p,), rows (n,)): all variants of some images, then of the next.
+def _chunks(ask: Ask, plan: Plan, fold: Fold | None, budget: int) -> Iterator[tuple[Tensor, int, bool]]:
+    """(values (p, n, ...) or their sum (1, n, ...), passes, whether these images are done): images one after the other.
 
     The first pass takes one row and measures its memory, which tells how many the next may take; few rows are not
     worth it.
@@ -242,10 +244,12 @@ def _chunks(ask: Ask, plan: Plan, budget: int) -> Iterator[tuple[Tensor, Tensor,
             some = min(len(images) - start, max(1, (most or 1) // plan.count))
         chunk = numbers[first : first + max(1, (most or 1) // some)]
         rows = torch.arange(start, start + some, device=images.device)
-        measured = most is None
         try:
-            with LiveBytes() if measured else nullcontext() as live:
+            with LiveBytes() if most is None else nullcontext() as live:
                 found = ask(images[start : start + some], chunk, rows)
+            values = found.view(len(chunk), some, *found.shape[1:])
+            if fold is not None:
+                values = fold(_wide(values), chunk, rows)[None]
         except RuntimeError as error:
             if not most or most == 1 or not _is_out_of_memory(error):
                 raise
@@ -253,10 +257,16 @@ def _chunks(ask: Ask, plan: Plan, budget: int) -> Iterator[tuple[Tensor, Tensor,
             continue
         if live is not None:
             most = max(1, min(MOST_ROWS, budget // max(1, live.most)))
-        yield found.view(len(chunk), some, *found.shape[1:]), chunk, rows
         first += len(chunk)
-        if first == plan.count:
+        is_last = first == plan.count
+        yield values, len(chunk) * some, is_last
+        if is_last:
             start, first = start + some, 0
+
+
+def _wide(values: Tensor) -> Tensor:
+    """Float32 for half precision, whose sums lose too much."""
+    return values.float() if values.dtype in {torch.float16, torch.bfloat16} else values
 
 
 def _rehearsed(ask: Ask, plan: Plan, fold: Fold | None) -> Tensor:
@@ -265,10 +275,12 @@ def _rehearsed(ask: Ask, plan: Plan, fold: Fold | None) -> Tensor:
     found = ask(plan.images[:1], one, one)
     values = found.view(1, 1, *found.shape[1:])
     if fold is not None:
-        value = fold(values, one, one)
+        value = fold(_wide(values), one, one)
         return value.expand(len(plan.images), *value.shape[1:])
     return values.expand(plan.count, len(plan.images), *values.shape[2:])
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    told = str(error)
+    known = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # a CPU, MPS, CUDA's libraries
+    return isinstance(error, torch.OutOfMemoryError) or any(words in told for words in known)

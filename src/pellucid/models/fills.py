@@ -30,7 +30,7 @@ def filled(model: nn.Module, images: Tensor, fill: float | str, name: str = "fil
     if fill == "blur":
         std = min(images.shape[-2:]) * 10 / 224
         rows, columns = (_blur(side, std).to(images) for side in images.shape[-2:])
-        return rows @ images @ columns.T
+        return (rows @ images @ columns.T).to(images)  # under autocast a product is coarser
     if fill == "mean" and isinstance(model, Model):
         return model.mean.to(images).expand_as(images)
     return images.new_zeros(()).expand_as(images)
@@ -40,7 +40,7 @@ def as_number(fill: float | str) -> float | None:
     """The number that is meant, also where it came as text."""
     try:
         return float(fill)
-    except ValueError:
+    except (TypeError, ValueError):
         return None
 
 

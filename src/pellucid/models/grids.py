@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -103,8 +103,31 @@ def token_grid(model: nn.Module, tokens: int, size: tuple[int, ...], given: str 
 
 
 def token_layers(model: nn.Module, size: int | tuple[int, ...] | None = None) -> tuple[str, ...]:
-    """Norms of a transformer whose grid tokens reach the answer: of each grid the deepest, and two above it like it."""
+    """Norms of a transformer whose grid tokens reach the answer: of each grid the deepest, and two above it like it.
+
+    Left out are norms whose tokens do not lie as the grid says (hierarchical networks may keep them in another order):
+    where a corner of the image changes, the tokens of that corner must change most.
+    """
     shape = input_shape(model, size)
+    placed = _placed(model, shape, [one for one in _seen_norms(model, shape) if _is_reached(one)])
+    return _deepest([one.name for one in placed], {one.name: one.grid for one in placed})
+
+
+class _Seen(NamedTuple):
+    """A norm's output in one pass: its grid, and the slope of the answer with respect to it."""
+
+    name: str
+    grid: Grid
+    slope: Tensor  # (1, K, h, w)
+
+
+def _is_reached(one: _Seen) -> bool:
+    """Whether most positions of the grid matter to the answer."""
+    return bool((one.slope.abs().amax(dim=1) > 0).float().mean() > 0.5)
+
+
+def _seen_norms(model: nn.Module, shape: tuple[int, ...]) -> list[_Seen]:
+    """Norms whose output holds a grid channels last or as tokens, in the order in which they finish."""
     seen: dict[str, Tensor] = {}
     pooled: list[Tensor] = []
 
@@ -119,34 +142,54 @@ def token_layers(model: nn.Module, size: int | tuple[int, ...] | None = None) ->
         if isinstance(module, nn.Linear) and found is not None:
             pooled[:] = [found]
 
-    with asked_with(model, shape) as images, torch.enable_grad():
+    with torch.inference_mode(False), asked_with(model, shape) as images, torch.enable_grad():
         with calls(model, before, after):
             answer = first_tensor(network_of(model)(images.requires_grad_()))
-        if pooled and pooled[0].ndim == 2:  # what the head is given: a head that starts at zero hides nothing
+        if pooled and pooled[0].ndim == 2 and len(pooled[0]) == 1:  # a head that starts at zero hides nothing
             answer = pooled[0]
         grids = {name: _grid(tuple(found.shape), shape, _stated_prefix(model), None) for name, found in seen.items()}
-        wanted = [name for name, grid in grids.items() if grid is not None and grid.form != "first"]
+        wanted = {name: grid for name, grid in grids.items() if grid is not None and grid.form != "first"}
         if answer is None or not answer.requires_grad or not wanted or images.is_meta:
-            return ()
+            return []
         probe = torch.linspace(1, 2, answer.numel(), device=answer.device, dtype=answer.dtype).view_as(answer)
         slopes = torch.autograd.grad((answer * probe).sum(), [seen[name] for name in wanted], allow_unused=True)
-    reaching = [name for name, slope in zip(wanted, slopes, strict=True) if _reaches(slope, grids[name])]
-    return _deepest(reaching, grids)
+    return [
+        _Seen(name, grid, grid.maps(torch.zeros_like(seen[name]) if slope is None else slope))
+        for (name, grid), slope in zip(wanted.items(), slopes, strict=True)
+    ]
 
 
-def _reaches(slope: Tensor | None, grid: Grid | None) -> bool:
-    """Whether most positions of the grid matter to the answer."""
-    if slope is None or grid is None:
-        return False
-    return bool((grid.maps(slope).abs().amax(dim=1) > 0).float().mean() > 0.5)
+def _placed(model: nn.Module, shape: tuple[int, ...], norms: Sequence[_Seen]) -> list[_Seen]:
+    """Those whose grid answers most where the image changes: in its upper right third."""
+    if not norms:
+        return []
+    names = [one.name for one in norms]
+    with asked_with(model, shape) as images, activations(model, names) as recorded:
+        model(images)
+        before = dict(recorded)
+        changed = images.clone()
+        height, width = (max(1, side // 3) for side in shape[-2:])
+        changed[..., :height, -width:] = torch.linspace(0, 1, width, device=images.device, dtype=images.dtype)
+        model(changed)
+        after = dict(recorded)
+    return [one for one in norms if _moved(one.grid.maps(after[one.name] - before[one.name]).abs().sum(dim=1)[0])]
 
 
-def _deepest(names: Sequence[str], grids: dict[str, Grid | None]) -> tuple[str, ...]:
+def _moved(change: Tensor) -> bool:
+    """Whether the upper right third of a grid (h, w) changed clearly more than the rest."""
+    height, width = (max(1, -(-side // 3)) for side in change.shape)
+    inside = torch.zeros_like(change, dtype=torch.bool)
+    inside[:height, -width:] = True
+    if bool(inside.all()) or float(change.max()) == 0:
+        return True  # nothing to tell by
+    return bool(change[inside].mean() > 1.2 * change[~inside].mean())
+
+
+def _deepest(names: Sequence[str], grids: dict[str, Grid]) -> tuple[str, ...]:
     """Of each grid the last, and at most two before it whose names end alike."""
-    found: dict[Any, list[str]] = {}
+    found: dict[tuple[int, int], list[str]] = {}
     for name in reversed(names):
-        grid = grids[name]
-        like = found.setdefault(grid.size if grid else None, [])
+        like = found.setdefault(grids[name].size, [])
         if len(like) < 3 and (not like or like[0].rpartition(".")[2] == name.rpartition(".")[2]):
             like.append(name)
     return tuple(name for like in found.values() for name in like)
@@ -155,7 +198,9 @@ def _deepest(names: Sequence[str], grids: dict[str, Grid | None]) -> tuple[str, 
 def _grid(
     output: Sequence[int], image: Sequence[int], stated: int | None, given: tuple[int, int] | None
 ) -> Grid | None:
-    """The grid of an output of a shape, or None."""
+    """The grid of an output of a shape, for one image; None where there is none, or where windows make up the batch."""
+    if output[0] != 1:
+        return None
     if len(output) == 4 and given is None:
         _, first, second, third = output
         if not _alike(second, third, image) and _alike(first, second, image):
@@ -183,8 +228,8 @@ def _alike(height: int, width: int, image: Sequence[int]) -> bool:
 
 
 def _stated_prefix(model: nn.Module) -> int | None:
-    stated = getattr(network_of(model), "num_prefix_tokens", None)
-    return stated if isinstance(stated, int) else None
+    stated = (getattr(module, "num_prefix_tokens", None) for module in network_of(model).modules())
+    return next((count for count in stated if isinstance(count, int)), None)
 
 
 def _given_sides(given: str) -> tuple[int, int] | None:

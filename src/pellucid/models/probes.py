@@ -4,18 +4,13 @@ Everything here is a context manager that leaves the network as it found it, als
 modules that are called several times, with in-place and functional ReLU, with tuple outputs and frozen parameters.
 """
 
-import math
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, TypeAlias
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from pellucid.checks import near
 
@@ -100,59 +95,91 @@ def graph_from(model: nn.Module, layer: str | nn.Module) -> Iterator[dict[str, T
         yield recorded
 
 
+Change: TypeAlias = Callable[[Tensor], Tensor]
+"""A layer's output (n, ...) -> (count * n, ...), all of the first variant first."""
+
+
 @contextmanager
-def resumed_from(
-    model: nn.Module, layer: str | nn.Module, change: Callable[[Tensor], Tensor]
-) -> Iterator[Callable[[Tensor, int], Any]]:
+def resumed_from(model: nn.Module, layer: str | nn.Module) -> Iterator[Callable[[Tensor, int, Change], Any]]:
     """Run a network with a layer's output exchanged, computing what lies before the layer once for each image.
 
-    The function this yields takes images (n, C, H, W) and how many rows `change` makes of each row of the layer's
-    output (count), and returns the outputs for the n * count rows. A single image passes once: behind the layer, one
-    row that does not come from it then meets count rows that do, and broadcasting joins them. Where it does not (a
-    concatenation, a fixed batch size), and for several images, every row passes from the start.
+    The function this yields takes images (n, C, H, W), how many rows are made of each row of the layer's output
+    (count), and what makes them, and returns the outputs for the count * n rows. A single image passes once: behind the
+    layer, one row that does not come from it then meets count rows that do, and broadcasting joins them. That this is
+    so is checked once, against two rows that pass from the start; where it is not (a concatenation, a fixed batch
+    size), and for several images, every row does.
 
     Args:
         model: a Model or any module.
-        layer: dotted name or module; of several calls, each one's output is exchanged.
-        change: the layer's output (n, ...) -> (n * count, ...).
+        layer: dotted name or module.
+
+    Raises:
+        ValueError: when run: the layer is never reached, or more than once, so that it has no one output.
     """
     name, module = find_layer(model, layer)
-    reached: list[int] = []
-    copies = [1]
+    resumed = _Resumed(model, name)
+    with _hooks([(module, resumed.hook)]):
+        yield resumed.run
 
-    def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+
+class _CalledTwiceError(ValueError):
+    """A layer has no one output to exchange."""
+
+
+class _Resumed:
+    """Passes that share what lies before a layer, as far as the network allows it."""
+
+    def __init__(self, model: nn.Module, name: str) -> None:
+        self.model, self.name = model, name
+        self.change: Change | None = None  # none outside a run
+        self.copies = 1  # equal rows of each image that reach the layer
+        self.calls = 0
+        self.shares: bool | None = None  # not known before two variants passed both ways
+
+    def hook(self, _module: nn.Module, _inputs: Any, output: Any) -> Any:
+        if self.change is None:
+            return output
+        self.calls += 1
+        if self.calls > 1:
+            raise _CalledTwiceError(f"layer {self.name!r} is called more than once in a pass: name one that is not")
         found = first_tensor(output)
         if found is None:
-            raise ValueError(f"layer {name!r} puts out no tensor but {type(output).__name__}")
-        reached.append(len(found))
-        return _replaced(output, found, change(found[: len(found) // copies[0]]))
+            raise ValueError(f"layer {self.name!r} puts out no tensor but {type(output).__name__}")
+        return _replaced(output, found, self.change(found[: len(found) // self.copies]))
 
-    def run(images: Tensor, count: int) -> Any:
-        reached.clear()
-        if len(images) == 1:
-            copies[0] = 1
-            try:
-                outputs = model(images)
-            except RuntimeError as error:
-                if isinstance(error, torch.OutOfMemoryError):
-                    raise
-            else:
-                _check_reached(name, reached)
-                found = first_tensor(outputs)
-                if found is not None and len(found) == count:
-                    return outputs
-        copies[0] = count
-        outputs = model(images.repeat(count, *[1] * (images.ndim - 1)))
-        _check_reached(name, reached)
+    def run(self, images: Tensor, count: int, change: Change) -> Any:
+        if len(images) > 1 or count == 1 or self.shares is False:
+            return self._pass(images, count, change)
+        try:
+            shared = self._pass(images, 1, change)
+        except (_CalledTwiceError, torch.OutOfMemoryError):
+            raise
+        except (RuntimeError, ValueError, AssertionError, LookupError, TypeError):  # rows that do not fit together
+            shared = None
+        rows = first_tensor(shared)
+        if rows is None or len(rows) != count:
+            self.shares = False
+        if self.shares is None:
+            ends = self._pass(images, 2, lambda found: change(found)[[0, -1]])
+            self.shares = rows is not None and _alike(rows[[0, -1]], first_tensor(ends))
+        return shared if self.shares else self._pass(images, count, change)
+
+    def _pass(self, images: Tensor, copies: int, change: Change) -> Any:
+        self.calls, self.copies, self.change = 0, copies, change
+        try:
+            outputs = self.model(images.repeat(copies, *[1] * (images.ndim - 1)) if copies > 1 else images)
+        finally:
+            self.change = None
+        if not self.calls:
+            raise ValueError(f"layer {self.name!r} is never reached in the forward pass")
         return outputs
 
-    with _hooks([(module, hook)]):
-        yield run
 
-
-def _check_reached(name: str, reached: list[int]) -> None:
-    if not reached:
-        raise ValueError(f"layer {name!r} is never reached in the forward pass")
+def _alike(one: Tensor, other: Tensor | None) -> bool:
+    """Whether two outputs are the same but for rounding."""
+    if other is None or one.shape != other.shape:
+        return False
+    return bool((one - other).abs().max() <= 1e-3 * other.abs().max())
 
 
 @contextmanager
@@ -165,80 +192,6 @@ def calls(
         [(module, lambda m, i, name=name: before(name, m, i)) for name, module in network_of(model).named_modules()],
     ):
         yield
-
-
-@contextmanager
-def relu_rule(rule: Callable[[Tensor, Tensor], Tensor]) -> Iterator[Counter[str]]:
-    """Replace the backward rule of every ReLU and ReLU6 run inside the block: module, in-place, functional, method.
-
-    Args:
-        rule: maps (active, gradient) to the gradient passed on; active is a bool tensor, true where the input is
-            strictly inside the part of slope one.
-
-    Yields:
-        A counter of the ReLUs met, by the name of the function.
-    """
-    met: Counter[str] = Counter()
-    with _ReluMode(rule, met):
-        yield met
-
-
-class _ReluMode(TorchFunctionMode):
-    """Catches the functions by which a ReLU can be called; everything else passes."""
-
-    def __init__(self, rule: Callable[[Tensor, Tensor], Tensor], met: Counter[str]) -> None:
-        super().__init__()
-        self.rule, self.met = rule, met
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        reader = _RELUS.get(func)
-        x, top, in_place = reader(*args, **(kwargs or {})) if reader else (None, None, False)
-        if x is None or top is None:
-            return func(*args, **(kwargs or {}))
-        self.met[func.__name__] += 1
-        out: Tensor = _Relu.apply(x, top, self.rule)
-        return x.copy_(out) if in_place else out
-
-
-_Call: TypeAlias = tuple[Tensor, float | None, bool]  # input, where it saturates (None: no ReLU), whether in place
-
-
-def _relu(input: Tensor, inplace: bool = False) -> _Call:
-    return input, math.inf, inplace
-
-
-def _relu6(input: Tensor, inplace: bool = False) -> _Call:
-    return input, 6.0, inplace
-
-
-def _hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> _Call:
-    return input, max_val if min_val == 0 else None, inplace
-
-
-_RELUS: dict[Callable[..., Any], Callable[..., _Call]] = {
-    **dict.fromkeys((F.relu, torch.relu, Tensor.relu), _relu),
-    **dict.fromkeys((torch.relu_, Tensor.relu_), partial(_relu, inplace=True)),
-    F.relu6: _relu6,
-    F.hardtanh: _hardtanh,
-}
-
-
-class _Relu(torch.autograd.Function):
-    """ReLU, or ReLU6 and its like, forward; any rule backward."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, top: float, rule: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        active = x > 0 if top == math.inf else (x > 0) & (x < top)
-        ctx.save_for_backward(active)
-        ctx.rule = rule
-        return x.clamp(0, top)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (active,) = ctx.saved_tensors
-        return ctx.rule(active, gradient), None, None
 
 
 _REGISTRATION = threading.Lock()

@@ -1,5 +1,6 @@
 """The number of an image that a method watches or differentiates: a class's logit or probability, or the caller's."""
 
+import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -24,7 +25,8 @@ def scorer(targets: ManyTargets, objective: str = "score") -> Score:
     Warns, the first time that the numbers of a class are read off, of outputs that are probabilities already.
 
     Args:
-        targets: int64 (N,) or (N, T), or a callable on the outputs, which then decides alone.
+        targets: int64 (N,) or (N, T), or a callable on the outputs, which then decides alone. It is given outputs of R
+            rows, of whichever images; if it takes two arguments, also their images' numbers (R,).
         objective: score (the logit), logprob, prob, or loss (the negative log probability).
 
     Raises:
@@ -32,11 +34,12 @@ def scorer(targets: ManyTargets, objective: str = "score") -> Score:
     """
     check_choice("objective", objective, OBJECTIVES)
     looked = False
+    takes_rows = not isinstance(targets, Tensor) and _takes_two(targets)
 
     def score(outputs: Any, rows: Tensor) -> Tensor:
         nonlocal looked
         if not isinstance(targets, Tensor):
-            return _called(targets, outputs, len(rows))
+            return _called(targets(outputs, rows) if takes_rows else targets(outputs), len(rows))
         value = _read(outputs, targets[rows], objective)
         if not looked:
             looked = True
@@ -46,22 +49,39 @@ def scorer(targets: ManyTargets, objective: str = "score") -> Score:
     return score
 
 
-def _called(targets: Callable[..., Tensor], outputs: Any, rows: int) -> Tensor:
-    value = targets(outputs)
+def _takes_two(function: Callable[..., Any]) -> bool:
+    """Whether a function wants a second argument."""
+    try:
+        asked = inspect.signature(function).parameters.values()
+    except ValueError:  # some built-in ones do not tell
+        return False
+    return sum(p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD} and p.default is p.empty for p in asked) == 2
+
+
+def _called(value: Any, rows: int) -> Tensor:
     if not isinstance(value, Tensor) or value.shape != (rows,):
         given = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        raise ValueError(f"a callable target must return one number for each image ({rows},), got {given}")
-    return value
+        raise ValueError(
+            f"a callable target must return one number for each image ({rows},), got {given}; what differs between "
+            "images it finds by a second argument, the images' numbers"
+        )
+    found: Tensor = value
+    return found
 
 
 def _warn_of_softmax(outputs: Tensor) -> None:
-    if are_probabilities(outputs):
+    if are_probabilities(outputs) or _are_log_probabilities(outputs):
         warnings.warn(
             "the network's outputs already sum to 1: it ends in a softmax, whose slopes mix all classes and vanish "
             "where it is sure, and any probability here is a softmax of softmax; put nn.Identity() in the place of its "
             "last layer, or give a callable target such as lambda p: p[:, 3].log()",
             stacklevel=3,
         )
+
+
+def _are_log_probabilities(outputs: Tensor) -> bool:
+    is_normed = outputs.logsumexp(dim=1).abs() < 1e-4
+    return outputs.shape[1] > 1 and bool((outputs <= 0).all()) and bool(is_normed.all())
 
 
 def _read(outputs: Any, targets: Tensor, objective: str) -> Tensor:
@@ -73,7 +93,8 @@ def _read(outputs: Any, targets: Tensor, objective: str) -> Tensor:
     if low < 0 or high >= outputs.shape[1]:
         raise ValueError(f"target {low if low < 0 else high} is no class: not in 0..{outputs.shape[1] - 1}")
     wanted = targets if targets.ndim == 2 else targets[:, None]
-    logits = outputs.gather(1, wanted)  # (R, T)
+    outputs = outputs.float() if outputs.dtype in {torch.float16, torch.bfloat16} else outputs
+    logits: Tensor = outputs.gather(1, wanted)  # (R, T)
     if objective != "score":
         logits = logits - outputs.logsumexp(dim=1, keepdim=True)
         logits = {"logprob": logits, "prob": logits.exp(), "loss": -logits}[objective]

@@ -1,6 +1,6 @@
 """Numbers in, pictures and pages out; knows no method."""
 
-from .blocks import cards, definitions, details, gallery, grid, notice, plain_list, table
+from .blocks import cards, definitions, details, gallery, grid, legend, notice, plain_list, table
 from .figures import histogram, panel, reliability_diagram
 from .frames import FORMATS, save_frames
 from .maps import Box, Map, map_rows, save_maps
@@ -30,6 +30,7 @@ __all__ = [
     "gallery",
     "grid",
     "histogram",
+    "legend",
     "map_rows",
     "mosaic",
     "notice",

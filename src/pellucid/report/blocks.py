@@ -109,6 +109,17 @@ def definitions(terms: Mapping[str, str]) -> Markup:
     )
 
 
+def legend(entries: Sequence[tuple[tuple[float, float, float], str]]) -> Markup:
+    """Colours (red, green, blue in [0, 1]) and what they stand for."""
+    inside = Markup("").join(
+        Markup('<li><span style="background: rgb({}, {}, {})"></span>{}</li>').format(
+            *(round(255 * part) for part in colour), text
+        )
+        for colour, text in entries
+    )
+    return Markup('<ul class="legend">{}</ul>').format(inside)
+
+
 def details(summary: str, body: Markup, *, is_open: bool = False) -> Markup:
     """A part that is folded away; needs no script."""
     return Markup("<details{}><summary>{}</summary>{}</details>").format(

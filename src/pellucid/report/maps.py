@@ -34,12 +34,13 @@ class Map:
     @property
     def caption(self) -> str:
         """What is seen."""
-        return f"{self.title} for “{self.name}”"
+        nothing = "holds NaN: nothing to see" if not self.heat.isfinite().all() else "the same everywhere: says nothing"
+        return f"{self.title} for “{self.name}”" + (f" ({nothing})" if self.is_flat else "")
 
     @property
     def is_flat(self) -> bool:
-        """Whether it says the same everywhere, which is nothing."""
-        return bool((self.heat == self.heat.flatten()[0]).all())
+        """Whether it is constant or not finite, and so says nothing."""
+        return not bool(self.heat.isfinite().all()) or bool((self.heat == self.heat.flatten()[0]).all())
 
 
 def save_maps(folder: Path, stem: str, image: Tensor, maps: Sequence[Map], title: str) -> dict[str, Any]:

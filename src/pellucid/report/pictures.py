@@ -31,7 +31,7 @@ def scaled(heat: Tensor, *, clip: float = 99.0) -> Tensor:
     """Heat brought to [-1, 1] for display, zero staying zero.
 
     Heat without a negative value is stretched from its lowest to its highest value, else from minus to plus the
-    largest magnitude; flat heat becomes zeros.
+    largest magnitude; flat heat, and heat that holds NaN or infinity, says nothing and becomes zeros.
 
     Args:
         heat: (H, W), any unit.
@@ -40,7 +40,7 @@ def scaled(heat: Tensor, *, clip: float = 99.0) -> Tensor:
     check_range("clip", clip, 0, 100)
     shown = heat.detach().cpu().double()
     if not bool(torch.isfinite(shown).all()):
-        raise ValueError("heat must be finite to be drawn, got NaN or infinite values")
+        return torch.zeros_like(shown)
     if float(shown.max() - shown.min()) <= 1e-12 * float(shown.abs().max()):
         return torch.zeros_like(shown)
     if float(shown.min()) >= 0:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pellucid.checks import check_choice, check_images, check_range
 from pellucid.models import Model, Score, differentiate, evaluate, unvaried
-from pellucid.models.probes import relu_rule
+from pellucid.models.relus import relu_rule
 from pellucid.progress import steps as progress
 
 from ._paint import blurred, preconditioned, shrunk, slope

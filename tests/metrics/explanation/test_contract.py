@@ -147,3 +147,30 @@ def test_flat_maps_are_told() -> None:
         found = OF_HEAT[name](Small(), IMAGES, TARGETS, flat)
         assert found.is_flat.all()
         assert all(value.isfinite().all() for value in tensors(found).values())
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [("deletion", "steps"), ("insertion", "steps"), ("sensitivity", "samples")]
+)
+def test_counts_are_whole_numbers(name: str, option: str) -> None:
+    with pytest.raises(ValueError, match=f"{option} must be a whole number, got 3.5"):
+        ask(name, Small(), IMAGES, TARGETS, HEAT, **{option: 3.5})
+
+
+def test_other_counts_are_whole_numbers() -> None:
+    with pytest.raises(ValueError, match=r"stages must be a whole number, got 3\.5"):
+        explanation.model_randomisation(gradient, Small(), IMAGES, TARGETS, stages=3.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"draws must be a whole number, got 3\.5"):
+        explanation.baselines(IMAGES, draws=3.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["deletion", "insertion", "average_drop"])
+def test_a_number_fills(name: str) -> None:
+    black, number, word = (OF_HEAT[name](Small(), IMAGES, TARGETS, HEAT, fill=fill) for fill in ("black", 0.0, "0"))
+    for field, value in tensors(black).items():
+        torch.testing.assert_close(value, tensors(number)[field])
+        torch.testing.assert_close(value, tensors(word)[field])
+    with pytest.raises(ValueError, match=r"fill must be in \[0, 1\], got 1.5"):
+        OF_HEAT[name](Small(), IMAGES, TARGETS, HEAT, fill=1.5)
+    with pytest.raises(ValueError, match=r"fill must be mean, black, blur or a number in \[0, 1\], got None"):
+        OF_HEAT[name](Small(), IMAGES, TARGETS, HEAT, fill=None)

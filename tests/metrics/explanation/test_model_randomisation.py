@@ -155,6 +155,46 @@ def test_norms_start_anew(norm: nn.Module) -> None:
         assert torch.equal(value, fresh[name])
 
 
+def test_frozen_norms_start_anew_in_a_stage_of_their_own() -> None:
+    class Frozen(nn.Module):
+        """A norm that keeps all it has as buffers."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            for name in ("weight", "bias", "running_mean", "running_var"):
+                self.register_buffer(name, torch.rand(6, generator=torch.Generator().manual_seed(1)) + 0.5)
+            self.register_buffer("calls", torch.tensor(7))
+
+        def forward(self, x: Tensor) -> Tensor:
+            weight, bias, mean, var = (getattr(self, name)[:, None, None] for name in list(self._buffers)[:4])
+            shifted: Tensor = (x - mean) / (var + 1e-5).sqrt() * weight + bias
+            return shifted
+
+    model = Small()
+    model.norm = Frozen()  # type: ignore[assignment]
+    model.double().eval()
+    copies: list[nn.Module] = []
+
+    def spy(copy: nn.Module, images: Tensor, targets: Any) -> Tensor:
+        copies.append(deepcopy(copy.norm))  # type: ignore[arg-type]
+        return gradient(copy, images, targets)
+
+    found = model_randomisation(spy, model, IMAGES, TARGETS)
+    assert found.stages == tuple((name,) for name in ORDER)
+    assert torch.equal(copies[2].weight, model.norm.weight)  # type: ignore[arg-type]
+    fresh = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0, "calls": 7.0}
+    for name, value in copies[3].state_dict().items():
+        assert torch.equal(value, torch.full_like(value, fresh[name]))
+    assert model.norm.weight.max() > 1.1, "the model stays"
+    assert not torch.equal(found.heats[2], found.heats[3])
+
+
+def test_norms_without_parameters_are_stages_too() -> None:
+    model = Small()
+    model.norm = nn.BatchNorm2d(6, affine=False).double().eval()
+    assert model_randomisation(gradient, model, IMAGES, TARGETS).stages == tuple((name,) for name in ORDER)
+
+
 def test_what_is_no_weight_keeps_its_mean_and_spread() -> None:
     class Tokens(nn.Module):
         def __init__(self) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pellucid.checks import Targets, check_range
+from pellucid.checks import Targets, check_count
 from pellucid.models import Plan, evaluate, scorer
 
 from ._heat import check_heat
@@ -37,7 +37,7 @@ def curve(
     """The score after each step, all steps of all images being one plan; the canvas is (N, C, H, W)."""
     check_heat(heat, images)
     pixels = heat[0].numel()
-    check_range("steps", steps, 1, pixels)
+    check_count("steps", steps, 1, pixels)
     places = _places(heat)  # (N, H, W)
     counts = (torch.linspace(0, 1, steps + 1, dtype=torch.float64) * pixels).round().int()  # (S + 1,)
     reached = counts.to(images.device)
@@ -48,7 +48,7 @@ def curve(
 
     scores = evaluate(model, Plan(images, steps + 1, vary), scorer(targets, objective), label=label).T  # (N, S + 1)
     fractions = (counts.double() / pixels).to(scores)
-    auc = torch.trapezoid(scores.double(), fractions.double(), dim=1).to(scores)
+    auc = torch.trapezoid(scores.cpu().double(), fractions.cpu().double(), dim=1).to(scores)
     return Curve(fractions, scores, auc, is_flat(heat))
 
 

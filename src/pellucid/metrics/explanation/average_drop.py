@@ -29,12 +29,12 @@ class AverageDrop:
     @property
     def drop_percent(self) -> float:
         """Mean drop, in percent; lower is better."""
-        return 100 * float(self.drop.double().mean())
+        return 100 * float(self.drop.cpu().double().mean())
 
     @property
     def increase_percent(self) -> float:
         """Share of images whose probability grew, in percent; higher is better."""
-        return 100 * float(self.increase.double().mean())
+        return 100 * float(self.increase.cpu().double().mean())
 
 
 def average_drop(
@@ -43,7 +43,7 @@ def average_drop(
     targets: Targets,
     heat: Tensor,
     *,
-    fill: str = "black",
+    fill: float | str = "black",
 ) -> AverageDrop:
     """The share of the target's probability that is lost when the image is multiplied by its map.
 
@@ -55,7 +55,7 @@ def average_drop(
         images: (N, C, H, W), float, in [0, 1].
         targets: (N,), int64, the class that was explained; or a callable outputs -> (N,) of positive scores.
         heat: (N, H, W), float, finite.
-        fill: what cold pixels fade to: black (the image times the map, as in the paper), mean, or blur.
+        fill: what cold pixels fade to: black (image times map, as in the paper), mean, blur, or a number in [0, 1].
 
     Returns:
         AverageDrop; where the image's own score is not positive, nothing can be lost and the drop is 0.

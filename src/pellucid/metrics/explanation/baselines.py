@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pellucid.checks import check_images, check_range
+from pellucid.checks import check_count, check_images
 
 CELLS = 7
 """Of a side: as coarse as the last maps of most networks for images of 224 pixels."""
@@ -34,7 +34,7 @@ def baselines(images: Tensor, *, draws: int = 3, generator: torch.Generator | No
         ValueError: images are none, or draws is negative.
     """
     check_images(images)
-    check_range("draws", draws, 0)
+    check_count("draws", draws, 0)
     source = torch.Generator().manual_seed(0) if generator is None else generator
     size = images.shape[-2:]
     found: dict[str, Tensor] = {}

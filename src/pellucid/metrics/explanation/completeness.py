@@ -62,8 +62,9 @@ def completeness(
     def vary(some: Tensor, numbers: Tensor, rows: Tensor) -> Tensor:
         return torch.where((numbers == 0)[:, None, None, None, None], some, start[rows])  # (p, n, C, H, W)
 
-    score, bare = evaluate(model, Plan(images, 2, vary), scorer(targets, objective), label="completeness").double()
-    total, expected = heat.double().sum(dim=(1, 2)), score - bare
+    both = evaluate(model, Plan(images, 2, vary), scorer(targets, objective), label="completeness")
+    score, bare = both.cpu().double()  # not every device has float64
+    total, expected = heat.cpu().double().sum(dim=(1, 2)), score - bare
     gap = (total - expected).abs()
     relative = torch.where(gap == 0, 0.0, gap / expected.abs())
     return Completeness(*(found.to(images) for found in (total, expected, gap, relative)))

@@ -19,7 +19,7 @@ def deletion(
     heat: Tensor,
     *,
     steps: int = 32,
-    fill: str = "mean",
+    fill: float | str = "mean",
     objective: str = "prob",
 ) -> Curve:
     """The target's score while pixels are taken away, the hottest first; a small area under it speaks for the map.
@@ -33,7 +33,7 @@ def deletion(
         targets: (N,), int64, the class that was explained; or a callable outputs -> (N,), which decides alone.
         heat: (N, H, W), float, finite: what orders the pixels; among equals the earlier one of the row goes first.
         steps: in how many equal parts the pixels are taken, 1 to H * W; each costs a forward pass of each image.
-        fill: what is put in a pixel's place: mean (the model's own mean colour), black, or blur.
+        fill: what is put in a pixel's place: mean (the model's own mean colour), black, blur, or a number in [0, 1].
         objective: what is watched: prob (the probability), score (the logit), logprob, or loss.
 
     Returns:

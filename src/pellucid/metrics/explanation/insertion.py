@@ -19,7 +19,7 @@ def insertion(
     heat: Tensor,
     *,
     steps: int = 32,
-    fill: str = "blur",
+    fill: float | str = "blur",
     objective: str = "prob",
 ) -> Curve:
     """The target's score while pixels are given back, the hottest first; a large area under it speaks for the map.
@@ -34,7 +34,7 @@ def insertion(
         targets: (N,), int64, the class that was explained; or a callable outputs -> (N,), which decides alone.
         heat: (N, H, W), float, finite: what orders the pixels; among equals the earlier one of the row comes first.
         steps: in how many equal parts the pixels are given back, 1 to H * W; each costs a forward pass of each image.
-        fill: what stands where no pixel is yet: blur (the image, blurred), mean (the model's mean colour), or black.
+        fill: what stands where no pixel is yet: blur (of the image), mean (the model's), black, or a number in [0, 1].
         objective: what is watched: prob (the probability), score (the logit), logprob, or loss.
 
     Returns:

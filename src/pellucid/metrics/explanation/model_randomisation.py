@@ -11,12 +11,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from pellucid.checks import Targets, check_question, check_range
+from pellucid.checks import Targets, check_count, check_question
 from pellucid.models import layers, network_of
 from pellucid.progress import steps
 
 from ._heat import check_heat
-from ._random_weights import redraw
+from ._random_weights import has_own, redraw
 from .is_flat import is_flat
 from .sensitivity import Explain
 
@@ -33,7 +33,7 @@ class Randomisation:
     @property
     def final(self) -> float:
         """Mean correlation over the images when all is random; one draw, so that chance may move it far from 0."""
-        return float(self.correlation[-1].double().mean())
+        return float(self.correlation[-1].cpu().double().mean())
 
     @property
     def lowest(self) -> float:
@@ -41,7 +41,7 @@ class Randomisation:
 
         Coarse maps, such as those of 7 x 7 cells, meet those of random weights at 0.5 by chance: take several stages.
         """
-        return float(self.correlation.double().mean(dim=1).min())
+        return float(self.correlation.cpu().double().mean(dim=1).min())
 
     def verdict(self, threshold: float = 0.5) -> str:
         """The word "insensitive" when no stage brings the correlation down to the threshold, else "sensitive".
@@ -83,7 +83,7 @@ def model_randomisation(
         ValueError: an argument is out of its range, the model is training or has no parameters, a map is not finite.
     """
     check_question(model, images, targets)
-    check_range("stages", stages, 1)
+    check_count("stages", stages, 1)
     source = torch.Generator().manual_seed(0) if generator is None else generator
     groups = _stages(model, tuple(images.shape[1:]), stages)
     with torch.inference_mode(False):  # else the copy could not be differentiated
@@ -102,7 +102,7 @@ def model_randomisation(
 
 
 def _stages(model: nn.Module, shape: tuple[int, ...], most: int) -> tuple[tuple[str, ...], ...]:
-    """Names of the modules with parameters of their own, from the output back, in at most so many groups."""
+    """Names of the modules that have something to draw anew, from the output back, in at most so many groups."""
     network = network_of(model)
     finished = {layer.name: place for place, layer in enumerate(layers(model, shape))}
 
@@ -112,7 +112,7 @@ def _stages(model: nn.Module, shape: tuple[int, ...], most: int) -> tuple[tuple[
             name = name.rpartition(".")[0]
         return finished.get(name, -1)
 
-    names = [name for name, part in network.named_modules() if next(part.parameters(recurse=False), None) is not None]
+    names = [name for name, part in network.named_modules() if has_own(part)]
     if not names:
         raise ValueError("model must have parameters to be made random, got none")
     names = sorted(names, key=place, reverse=True)
@@ -123,7 +123,7 @@ def _stages(model: nn.Module, shape: tuple[int, ...], most: int) -> tuple[tuple[
 
 
 def _rank_correlation(first: Tensor, second: Tensor) -> Tensor:
-    """Spearman's coefficient of maps (N, H, W), (N,), float64; equals share their mean rank, 0 where one is flat."""
+    """Spearman's coefficient of maps (N, H, W), (N,), float64, CPU; equals share a mean rank, 0 where one is flat."""
     one, other = _ranks(first), _ranks(second)  # (N, H * W)
     product = (one * other).sum(dim=1)
     spread = (one.square().sum(dim=1) * other.square().sum(dim=1)).sqrt()
@@ -131,8 +131,8 @@ def _rank_correlation(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _ranks(heat: Tensor) -> Tensor:
-    """Mean ranks around 0, (N, H * W), float64."""
-    values = heat.flatten(1).contiguous()
+    """Mean ranks around 0, (N, H * W), float64, on the CPU: not every device has it."""
+    values = heat.cpu().flatten(1).contiguous()
     ordered = values.sort(dim=1).values
     below = torch.searchsorted(ordered, values)  # smaller ones
     upto = torch.searchsorted(ordered, values, right=True)  # and as large

@@ -32,7 +32,7 @@ class PointingGame:
     @property
     def accuracy(self) -> float:
         """Share of hits, in [0, 1]; higher is better."""
-        return float(self.hit.double().mean())
+        return float(self.hit.cpu().double().mean())
 
 
 def pointing_game(heat: Tensor, boxes: Sequence[Tensor], *, tolerance: float = 15) -> PointingGame:
@@ -45,7 +45,7 @@ def pointing_game(heat: Tensor, boxes: Sequence[Tensor], *, tolerance: float = 1
         tolerance: how far from a box's nearest pixel, in pixels and straight, is still a hit; 15 in the paper.
 
     Returns:
-        PointingGame.
+        PointingGame, on the device of heat.
 
     Raises:
         ValueError: a map is not finite, or boxes are not one (B, 4) with x0 < x1 and y0 < y1 for each image.
@@ -54,19 +54,20 @@ def pointing_game(heat: Tensor, boxes: Sequence[Tensor], *, tolerance: float = 1
     check_range("tolerance", tolerance, 0)
     _check_boxes(boxes, len(heat))
     width = heat.shape[2]
-    away = torch.stack([_distance(each.to(heat.device), heat) for each in boxes])  # (N, H, W)
+    values = heat.cpu()  # not every device has float64
+    away = torch.stack([_distance(each.cpu(), values) for each in boxes])  # (N, H, W)
     is_near, is_inside = away <= tolerance, away == 0
-    point = heat.flatten(1).argsort(dim=1, descending=True, stable=True)[:, :1]  # (N, 1)
+    point = values.flatten(1).argsort(dim=1, descending=True, stable=True)[:, :1]  # (N, 1)
     hit = is_near.flatten(1).gather(1, point)[:, 0]
-    warm = heat.double().clamp(min=0)
+    warm = values.double().clamp(min=0)
     total, inside = warm.sum(dim=(1, 2)), (warm * is_inside).sum(dim=(1, 2))
     energy = torch.where(total > 0, inside / total, torch.zeros_like(total))
     return PointingGame(
-        hit=hit,
+        hit=hit.to(heat.device),
         chance=is_near.double().mean(dim=(1, 2)).to(heat),
         energy=energy.to(heat),
         area=is_inside.double().mean(dim=(1, 2)).to(heat),
-        point=torch.cat([point // width, point % width], dim=1),
+        point=torch.cat([point // width, point % width], dim=1).to(heat.device),
         is_flat=is_flat(heat),
     )
 
@@ -82,11 +83,11 @@ def _check_boxes(boxes: Sequence[Tensor], images: int) -> None:
 
 
 def _distance(boxes: Tensor, heat: Tensor) -> Tensor:
-    """How far each pixel (H, W) is from the nearest pixel of the nearest box; 0 inside."""
+    """How far each pixel (H, W) is from the nearest pixel of the nearest box, float64, CPU; 0 inside."""
     first, last = boxes[:, :2].double().ceil(), boxes[:, 2:].double().ceil() - 1  # (B, 2), pixels
     sides = []
     for axis, side in ((1, heat.shape[1]), (0, heat.shape[2])):  # rows go with y
-        place = torch.arange(side, dtype=torch.float64, device=heat.device)
+        place = torch.arange(side, dtype=torch.float64)
         before, behind = first[:, axis, None] - place, place - last[:, axis, None]  # (B, side)
         sides.append(torch.maximum(before, behind).clamp(min=0))
     return torch.hypot(sides[0][:, :, None], sides[1][:, None, :]).amin(dim=0)

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from pellucid.checks import Targets, check_question, check_range
+from pellucid.checks import Targets, check_count, check_question, check_range
 from pellucid.progress import steps
 
 from ._heat import check_heat
@@ -64,7 +64,7 @@ def sensitivity(
     """
     check_question(model, images, targets)
     check_range("radius", radius, 0, 1)
-    check_range("samples", samples, 1)
+    check_count("samples", samples, 1)
     source = torch.Generator().manual_seed(0) if generator is None else generator
     own = explain(model, images, targets)
     check_heat(own, images)
