@@ -4,8 +4,8 @@
 
 Both sides are asked in turn (ours, captum's, ours, ...) for the same map, and must agree on it; printed are the
 medians and the median of the ratios of neighbours (above 1: we are faster). Captum's own defaults are kept, except
-that its batch (internal_batch_size, perturbations_per_eval) is the given one: without it integrated gradients and
-smoothed gradients would take all steps in one pass, and occlusion one window a pass.
+that its batch (internal_batch_size, perturbations_per_eval) is the given one: without it (--batch 0) integrated
+gradients and smoothed gradients take all steps in one pass, and occlusion one window a pass.
 Exits 1 when the maps of a method disagree, unless the reason is known, which is then printed.
 """
 
@@ -51,7 +51,9 @@ def rows(net: nn.Module, images: Tensor, targets: Tensor, batch: int) -> dict[st
             lambda: explain.integrated_gradients(net, images, targets, steps=STEPS),
             lambda: (
                 captum.IntegratedGradients(net)
-                .attribute(images, target=targets, n_steps=STEPS, method="riemann_middle", internal_batch_size=batch)
+                .attribute(
+                    images, target=targets, n_steps=STEPS, method="riemann_middle", internal_batch_size=batch or None
+                )
                 .sum(dim=1)
             ),
         ),
@@ -62,7 +64,7 @@ def rows(net: nn.Module, images: Tensor, targets: Tensor, batch: int) -> dict[st
                 .attribute(
                     images,
                     nt_samples=STEPS,
-                    nt_samples_batch_size=max(1, batch // len(images)),
+                    nt_samples_batch_size=max(1, batch // len(images)) if batch else None,
                     stdevs=0.0,
                     target=targets,
                     abs=False,
@@ -91,7 +93,7 @@ def main() -> None:
     parser.add_argument("--net", default="mobilenet_v2")
     parser.add_argument("--images", type=int, default=2)
     parser.add_argument("--side", type=int, default=224)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=8, help="captum's batch; 0 leaves it at its own defaults")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", default="")
     parser.add_argument("--device", default="cpu")

@@ -288,7 +288,7 @@ def test_a_map_of_nan_is_flagged_and_loses_nothing(call: Call, place: Path, monk
     monkeypatch.syspath_prepend(str(place))
     said = call("explain", "root:build", "a.png", "b.png", "-o", "out", "--method", "saliency", "--boxes", "0.3")
     assert (said.code, said.err) == (0, "")
-    assert "pellucid: 2 maps are constant or not finite" in said.out
+    assert "pellucid: 2 maps constant or not finite" in said.out
     assert all(
         one["is_flat"] and one["boxes"] == [] for entry in manifest(place / "out")["images"] for one in entry["maps"]
     )

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from pellucid import data, models, visualize
 from pellucid.cli import visualize as verb
@@ -55,6 +57,7 @@ def test_the_help_shows_an_example_of_each_kind(call: Call) -> None:
 def test_filters(call: Call, place: Path, model: models.Model, model_folder: Path) -> None:
     said = call("visualize", "filters", model_folder, "-o", "out", "--scale", "minmax")
     assert (said.code, said.out, said.err) == (0, "4 filters: out\n", "")
+    assert manifest(place / "out")["layer"] == "0"
     assert set(content(place / "out")) == {"filters.png", "filters.npy", "manifest.json"}
     expected = visualize.filters(model, scale="minmax").numpy()
     assert np.array_equal(np.load(place / "out/filters.npy", allow_pickle=False), expected)
@@ -166,6 +169,11 @@ def test_a_sweep_is_one_sheet_of_every_setting(
         ("class --target 4 --start nois", "start must be noise, uniform, gray or a picture file, got 'nois'; did you"),
         ("class --target 4 --sweep lr", "sweep must be NAME=VALUE,VALUE,..., got 'lr'"),
         ("class --target 4 --sweep lrr=1", "sweep must be one of "),
+        (
+            "class --target 4 --sweep lr=1,5 --sweep steps=2 --sweep lr=2",
+            "sweep must name an option once, got lr, steps, lr",
+        ),
+        ("class --target 4 --preset fast", "preset must be one of , plain, got 'fast'"),
         ("class --target 4 --sweep lr=a", "sweep: lr must be float, got 'a'"),
         ("class --target 4 --format mp4", "format must be one of gif, apng, got 'mp4'"),
         ("neuron --layer 3 --unit 99", "unit must be in [0, "),
@@ -208,3 +216,133 @@ def test_a_configuration_file_of_a_kind(call: Call, place: Path, model_folder: P
     assert said.code == 0, said.err
     options = manifest(place / "out")["record"]["options"]
     assert (options["steps"], options["lr"]) == (2, 0.25)
+
+
+class Tokens(nn.Module):
+    """Patches as tokens behind a class token, then as maps with channels last, in windows, and as logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.tokens, self.last, self.windows = (
+            nn.Conv2d(1, 6, 2, 2),
+            nn.Identity(),
+            nn.Identity(),
+            nn.ReLU(),
+        )
+        with torch.no_grad():
+            self.embed.bias[2] = -99.0  # type: ignore[index]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        rows = self.embed(images).flatten(2).transpose(1, 2)
+        rows = self.tokens(torch.cat([50 + 0 * rows[:, :1], rows], dim=1))[:, 1:]
+        maps = self.last(rows.unflatten(1, (4, 4)))
+        windows = self.windows(maps.reshape(-1, 4, 6))  # of one row each
+        out: torch.Tensor = windows.reshape(len(images), 16, 6).mean(dim=1)
+        return out
+
+
+def tokens() -> models.Model:
+    torch.manual_seed(0)
+    return models.Model(Tokens(), mean=[0.0], std=[1.0], classes=CLASSES, size=(8, 8)).eval()
+
+
+def dead() -> models.Model:
+    """Class 0 wakes up in bright images, class 1 never does, and 2 depends on nothing."""
+    net = nn.Sequential(nn.Conv2d(1, 3, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3))
+    conv, last = net[0], net[4]
+    assert isinstance(conv, nn.Conv2d)
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        conv.weight.fill_(1.0)
+        conv.bias.copy_(torch.tensor([-3.0, -9.0, 0.0]))  # type: ignore[union-attr]
+        last.weight.copy_(torch.diag(torch.tensor([1.0, 1.0, 0.0])))
+    return models.Model(net, mean=[0.0], std=[0.25], classes=["a", "b", "c"], size=(4, 4)).eval()
+
+
+def long() -> models.Model:
+    """Names that are alike in their first 60 letters."""
+    names = [f"{'stage' * 14}{n}" for n in range(3)]
+    net = nn.Sequential(OrderedDict({name: nn.Conv2d(1 if n == 0 else 4, 4, 3) for n, name in enumerate(names)}))
+    net.extend([nn.AdaptiveAvgPool2d(1), nn.Flatten()])
+    return models.Model(net, mean=[0.5], std=[0.5], classes=["x" * 70 + n for n in "abcd"], size=(8, 8)).eval()
+
+
+def test_channels_are_found_where_a_layer_has_them(call: Call, place: Path) -> None:
+    pictures(place, "a.png")
+    said = call(
+        "visualize", "activations", f"{__name__}:tokens", "a.png", "--layers", "tokens,last,windows", "-o", "out"
+    )
+    assert said.code == 0, said.err
+    told = manifest(place / "out")
+    entries = {one["layer"]: one for one in told["images"][0]["layers"]}
+    stored = {name: np.load(place / "out" / one["tensor"]) for name, one in entries.items()}
+    shapes = {"tokens": (17, 6), "last": (4, 4, 6), "windows": (4, 4, 6)}
+    assert {name: one.shape for name, one in stored.items()} == shapes
+    for name, kept in stored.items():
+        values = kept[1:] if name == "tokens" else kept  # the class token is no position
+        unseen = [n for n in range(6) if (values[..., n] <= 0).all()]
+        assert unseen, "channel 2 at least"
+        for one in (told["layers"][name], entries[name]):
+            assert (one["channels"], one["dead"], tuple(one["shape"])) == (6, unseen, shapes[name])
+            assert (one["mean"], one["max"]) == pytest.approx((values.mean(), values.max()))
+        sides = "x".join(map(str, shapes[name]))
+        assert re.search(rf"^{name}: {sides}, .* {len(unseen)} of 6 channels never above 0$", said.out, re.MULTILINE)
+    assert said.out.endswith("\n3 layers of 1 picture: out\n")
+
+
+def test_no_file_is_written_over_another(call: Call, place: Path) -> None:
+    pictures(place, "manifest.json.png", "x/manifest-json.png")
+    model = f"{__name__}:long"
+    layers = ("--layers", "stage*")
+    assert call("visualize", "activations", model, "manifest.json.png", "x", *layers, "-o", "seen").code == 0
+    entries = manifest(place / "seen")["images"]
+    files = [one[key] for entry in entries for one in entry["layers"] for key in ("tensor", "sheet", "overlay")]
+    assert len(set(files)) == len(files) == 2 * 3 * 3
+    assert all((place / "seen" / file).is_file() for file in files)
+    unit = ("--layer", "stage" * 14 + "0", "--unit", "0,1,2", "--steps", "1")
+    words = ("--target", "0,1", "--steps", "1", "--frames", "1", "--sweep", "lr=1,2")
+    for kind, told, count in (("neuron", unit, 3), ("class", words, 4)):
+        said = call("visualize", kind, model, *told, "-o", kind)
+        assert (said.code, said.out.endswith(f"{count} pictures: {kind}\n")) == (0, True)
+        found = manifest(place / kind)
+        files = [one[key] for one in found["images"] for key in ("picture", "curve", "frames") if key in one]
+        files += found.get("sheets", [])
+        assert len(set(files)) == len(files) == count * (2 if kind == "neuron" else 3) + len(found.get("sheets", []))
+        assert all((place / kind / file).is_file() for file in files)
+
+
+@pytest.mark.parametrize(
+    ("words", "counts"),
+    [("", [150]), ("--steps 200", [200]), ("--sweep steps=3,200", [3, 200]), ("--blur-every null --steps 2", [2])],
+)
+def test_a_preset_fills_only_what_is_not_given(
+    call: Call, place: Path, model_folder: Path, words: str, counts: list[int]
+) -> None:
+    said = call("visualize", "class", model_folder, "--target", "1", "--preset", "plain", *words.split(), "-o", "out")
+    assert said.code == 0, said.err
+    told = manifest(place / "out")
+    assert [len(one["trace"]) - 1 for one in told["images"]] == counts
+    assert [one["setting"]["steps"] for one in told["images"] if "setting" in one] == (
+        counts if "sweep" in words else []
+    )
+    options = told["record"]["options"]
+    assert options.get("steps") == (None if "sweep" in words else counts[0])
+    assert (options["start"], options["jitter"], options["preset"]) == ("uniform", 0, "plain")
+    assert options["blur_every"] == (None if "null" in words else 5)
+
+
+def test_silent_units_are_told(call: Call, place: Path) -> None:
+    words = ("--start", "gray", "--steps", "9", "--jitter", "0", "--lr", "8")
+    said = call("visualize", "class", f"{__name__}:dead", "--target", "0,1,2", *words, "-o", "out")
+    assert said.code == 0, said.err
+    first, second, third, count = said.out.splitlines()
+    revived = manifest(place / "out")["images"][0]["revived_steps"]
+    assert 0 < revived < 9
+    assert first == f"0 a: its gradient was zero at {revived} of 9 steps, which went through silent ReLUs"
+    assert second == "1 b: its gradient was zero at every step; 9 of 9 went through silent ReLUs"
+    assert third == "2 c: no gradient arrives at all: nothing was learned"
+    assert count == "3 pictures: out"
+    one = call(
+        "visualize", "class", f"{__name__}:dead", "--target", "0", "--start", "uniform", "--steps", "1", "-o", "b"
+    )
+    assert one.out.endswith("1 picture: b\n")

@@ -74,3 +74,19 @@ def test_bars_and_curves_are_drawn(tmp_path: Path) -> None:
     for name in ("bars.png", "curves.png"):
         with Image.open(tmp_path / name) as picture:
             assert picture.width > picture.height > 100
+
+
+@pytest.mark.parametrize("title", ["", "short", "a title that is much too long for one line of so small a panel " * 3])
+def test_a_panel_ends_with_its_pictures_and_shows_whole_titles(tmp_path: Path, title: str) -> None:
+    picture = np.full((100, 160, 3), 90, dtype=np.uint8)
+    name = "a name that is much too long for one line over so small a picture " * 2
+    report.panel([[picture], [picture]], [[name], ["b"]], tmp_path / "a.png", title)
+    with Image.open(tmp_path / "a.png") as file:
+        found = np.asarray(file.convert("L"))
+    margin = 14  # pixels
+    assert (found[-margin:] < 255).any(), "no blank strip below"
+    assert (found[: margin + 12] < 255).any()
+    assert (found[:, :4] == 255).all(), "nothing is cut"
+    assert (found[:, -4:] == 255).all()
+    assert found.shape[1] < 1.3 * 2.5 * 150, "titles are broken"
+    assert (found == 90).any(axis=0).sum() > 0.9 * 2.5 * 150, "long titles leave the pictures as large"

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pellucid.models import Model, rehearsal
-from pellucid.visualize import class_image
+from pellucid.visualize import PRESETS, class_image
 from pellucid.visualize._paint import blurred, preconditioned, shrunk, slope
 
 from .nets import Dead, Linear, small, wrapped
@@ -173,16 +173,44 @@ def test_a_bare_network_says_no_size() -> None:
     net = Linear(WEIGHT)
     with pytest.raises(ValueError, match="start must be an image, or size be given"):
         class_image(net, TARGETS, steps=1)
-    assert class_image(net, TARGETS, steps=1, size=4).images.shape == (2, 3, 4, 4)
+    with pytest.raises(ValueError, match="start must be an image: the model has no Conv2d"):
+        class_image(net, TARGETS, steps=1, size=4)
     found = class_image(net, lambda logits: logits[:, 1], steps=1, start=torch.rand(3, 3, 4, 4))
     assert found.images.shape == (3, 3, 4, 4)
 
 
-def test_a_preset_fills_what_is_at_its_default() -> None:
+def test_a_bare_networks_first_convolution_says_its_channels() -> None:
+    net = nn.Sequential(nn.Conv2d(2, 4, 3, groups=2), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    assert class_image(net, TARGETS, steps=1, size=5).images.shape == (2, 2, 5, 5)
+
+
+def test_a_preset_is_a_set_of_options() -> None:
     model = small()
     by_hand = class_image(model, TARGETS, steps=9, start="uniform", blur_every=5, jitter=0)
-    torch.testing.assert_close(class_image(model, TARGETS, preset="plain", steps=9).images, by_hand.images)
-    assert len(class_image(linear(), TARGETS, preset="plain").trace) == 151
+    found = class_image(model, TARGETS, **{**PRESETS["plain"], "steps": 9})
+    torch.testing.assert_close(found.images, by_hand.images)
+    assert len(class_image(linear(), TARGETS, **PRESETS["plain"]).trace) == 151
+
+
+@pytest.mark.parametrize("clamp", [True, False])
+def test_a_model_that_says_nan_is_told_from_an_ascent_that_diverges(clamp: bool) -> None:
+    with pytest.raises(ValueError, match="the score's gradient is not finite at the start"):
+        class_image(wrapped(Linear(math.nan * WEIGHT), classes=2), TARGETS, steps=3, clamp=clamp)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("parameterisation", ["pixel", "fourier"])
+def test_half_precision_climbs_near_full(dtype: torch.dtype, parameterisation: str) -> None:
+    told: dict[str, Any] = {"steps": 2, "start": "gray", "lr": 0.1, "blur_every": 1, "jitter": 0}
+    full, half = (
+        class_image(small().to(kind), TARGETS, **told, parameterisation=parameterisation).images
+        for kind in (torch.float32, dtype)
+    )
+    assert half.dtype == dtype
+    torch.testing.assert_close(half.float(), full, atol=0.02, rtol=0)
+    wide = blurred(torch.rand(1, 1, 4, 99, generator=torch.Generator().manual_seed(0)).to(dtype), 90.0)
+    assert wide.min() > 0.3
+    assert wide.max() < 0.7
 
 
 def test_logprob_is_climbed_too() -> None:
@@ -299,7 +327,9 @@ def test_fourier_is_a_linear_symmetric_direction_of_ascent() -> None:
         ({"regulariser": "l1"}, "regulariser must be one of l2sq, l2, tv"),
         ({"penalty_step": "x"}, "penalty_step must be one of implicit, explicit"),
         ({"parameterisation": "x"}, "parameterisation must be one of pixel, fourier"),
-        ({"preset": "fast"}, "preset must be one of , plain, got 'fast'"),
+        ({"blur_sigma": math.inf}, r"blur_sigma must be in \[0, 4\], got inf"),
+        ({"blur_sigma": -0.1}, r"blur_sigma must be in \[0, 4\], got -0.1"),
+        ({"size": 0}, r"size must be in \[1, 16384\], got 0"),
         ({"start": "nois"}, "start must be one of noise, uniform, gray, got 'nois'; did you mean noise"),
         ({"start": torch.rand(1, 4, 4)}, "start must have 3 channels"),
         ({"start": torch.rand(3, 3, 4, 4)}, "start must be one image or 2, one for each target, got 3"),

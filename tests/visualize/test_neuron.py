@@ -84,8 +84,17 @@ def test_a_dead_unit_is_revived_and_reported() -> None:
     )
     assert found.trace[0] == 0
     assert found.revived[0] > 0
-    assert not found.is_dead[0]
+    assert found.is_dead[0], "the brightest picture there is does not wake it"
     assert found.images.mean() > 0.9
+
+
+def test_a_unit_that_wakes_up_is_not_dead() -> None:
+    model = wrapped(Dead(), classes=2, size=(4, 4), mean=(0.0,), std=(0.04,))
+    told: dict[str, Any] = {"lr": 4.0, "penalty": 0.0, "jitter": 0, "start": "gray"}
+    found = neuron(model, layer="relu", unit=0, objective="channel", steps=120, **told)
+    assert found.trace[-1] > 0
+    assert 0 < found.revived[0] < 120
+    assert not found.is_dead[0]
 
 
 def test_tokens_are_units_in_their_grid() -> None:

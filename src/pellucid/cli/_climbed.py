@@ -16,9 +16,10 @@ from pellucid import data, models, report
 from pellucid.checks import check_choice, near
 from pellucid.methods import options
 from pellucid.progress import steps
+from pellucid.visualize import PRESETS
 
-from ._shared import given
-from ._visualized import Made, finite, plain_stem
+from ._shared import counted, fresh_stem
+from ._visualized import Made, finite
 
 if TYPE_CHECKING:
     from pellucid.methods import Method, Option
@@ -31,11 +32,13 @@ STARTS = ("noise", "uniform", "gray")
 def climbed(folder: Path, model: "Model", args: Namespace, method: "Method") -> Made:
     """A picture for each target or unit, of each setting that is swept, and how the score rose."""
     check_choice("format", args.format, report.FORMATS)
-    start = _start(model, args.start)
-    fixed = given(args, method, ("start", "unit")) | {"start": start}
     sweeps = [_sweep(text, options(method)) for text in args.sweep]
-    goals = _goals(model, args)
     names = [name for name, _ in sweeps]
+    if len(set(names)) < len(names):
+        raise ValueError(f"sweep must name an option once, got {', '.join(names)}: give all its values in one")
+    chosen = _chosen(args, options(method))
+    fixed = chosen | {"start": _start(model, chosen["start"])}
+    goals = _goals(model, args)
     settings = [dict(zip(names, values, strict=True)) for values in itertools.product(*(v for _, v in sweeps))]
     rows: list[list[np.ndarray]] = [[] for _ in goals]
     entries: list[list[dict[str, Any]]] = [[] for _ in goals]
@@ -43,22 +46,47 @@ def climbed(folder: Path, model: "Model", args: Namespace, method: "Method") -> 
         for number, setting in enumerate(settings):
             found = _climb(model, args, method, goals, fixed | setting)
             for place, (_, label) in enumerate(goals):
-                stem = plain_stem(label) + (f"-{number + 1:02d}" if sweeps else "")
+                stem = fresh_stem(folder, label, f"-{number + 1:02d}" if sweeps else "")
                 entry = _keep(folder, stem, found[place], label, args.format)
                 entries[place].append({"label": label, **entry, **({"setting": setting} if sweeps else {})})
                 rows[place].append(report.pixels(report.enlarged(found[place].image, 112)))
             done(1)
     told: dict[str, Any] = {"images": [entry for several in entries for entry in several]}
     if sweeps:
-        titles = [", ".join(f"{name} {_shown(value)}" for name, value in one.items()) for one in settings]
+        titles = [_titled(one) for one in settings]
         columns = len(sweeps[-1][1])
         told["sheets"] = []
         for shown, (_, label) in zip(rows, goals, strict=True):
-            report.contact_sheet(shown, titles, folder / f"{plain_stem(label)}-sweep.png", label, columns=columns)
-            told["sheets"].append(f"{plain_stem(label)}-sweep.png")
-    said = tuple(f"{one['label']}: no gradient arrives at all" for one in told["images"] if one["is_dead"])
-    kept = {**fixed, "start": args.start, "sweep": args.sweep, "of": [label for _, label in goals]}
-    return Made(f"{len(told['images'])} pictures", told, kept, said=said)
+            file = f"{fresh_stem(folder, label, '-sweep')}.png"
+            report.contact_sheet(shown, titles, folder / file, label, columns=columns)
+            told["sheets"].append(file)
+    kept = {name: value for name, value in chosen.items() if name not in names}
+    kept |= {"preset": args.preset, "sweep": args.sweep, "of": [label for _, label in goals]}
+    return Made(counted(len(told["images"]), "picture"), told, kept, said=_silences(told["images"]))
+
+
+def _chosen(args: Namespace, known: "list[Option]") -> dict[str, Any]:
+    """Options as they were given; else as the preset says; else their defaults."""
+    check_choice("preset", args.preset, ("", *PRESETS))
+    preset = PRESETS.get(args.preset, {})
+    return {o.name: getattr(args, o.name, preset.get(o.name, o.default)) for o in known if o.name != "unit"}
+
+
+def _silences(entries: list[dict[str, Any]]) -> tuple[str, ...]:
+    """A line for each picture whose score gave no gradient, at some step or at all."""
+    lines = []
+    for one in entries:
+        name = ", ".join(text for text in (one["label"], _titled(one.get("setting", {}))) if text)
+        revived, count = one["revived_steps"], len(one["trace"]) - 1
+        if one["is_dead"] and not revived:
+            lines.append(f"{name}: no gradient arrives at all: nothing was learned")
+        elif one["is_dead"]:
+            lines.append(f"{name}: its gradient was zero at every step; {revived} of {count} went through silent ReLUs")
+        elif revived:
+            lines.append(
+                f"{name}: its gradient was zero at {revived} of {count} steps, which went through silent ReLUs"
+            )
+    return tuple(lines)
 
 
 @dataclass(frozen=True)
@@ -155,7 +183,7 @@ def _sweep(text: str, known: "list[Option]") -> tuple[str, list[Any]]:
     words = [word.strip() for word in values.split(",") if word.strip()]
     if not words:
         raise ValueError(f"sweep must be NAME=VALUE,VALUE,..., got {text!r}")
-    return name, [_value(name, word, str(by_name[name].annotation)) for word in words]
+    return name, list(dict.fromkeys(_value(name, word, str(by_name[name].annotation)) for word in words))
 
 
 def _value(name: str, word: str, kinds: str) -> Any:
@@ -173,6 +201,10 @@ def _value(name: str, word: str, kinds: str) -> Any:
     if "str" in kinds:
         return word
     raise ValueError(f"sweep: {name} must be {kinds.removeprefix('<class ').strip(chr(39) + '>')}, got {word!r}")
+
+
+def _titled(setting: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {_shown(value)}" for name, value in setting.items())
 
 
 def _shown(value: Any) -> str:

@@ -1,9 +1,13 @@
 """What several verbs ask for and show in the same way."""
 
+import itertools
+import re
 import sys
-from argparse import Namespace
+import unicodedata
+from argparse import SUPPRESS, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,8 +44,10 @@ def load_model(args: Namespace) -> "Model":
         raise ValueError(f"device {name} cannot be used: {str(error).partition(chr(10))[0]}") from error
 
 
-def add_options(parser: "ArgumentParser", method: "Method", *, prefix: str = "", skip: Sequence[str] = ()) -> None:
-    """A flag for each option of a function, its help read off the docstring."""
+def add_options(
+    parser: "ArgumentParser", method: "Method", *, prefix: str = "", skip: Sequence[str] = (), late: Sequence[str] = ()
+) -> None:
+    """A flag for each option of a function, its help read off the docstring; `late` ones are absent unless given."""
     from pellucid.methods import options
 
     for option in options(method):
@@ -49,8 +55,8 @@ def add_options(parser: "ArgumentParser", method: "Method", *, prefix: str = "",
             parser.add_argument(
                 f"--{prefix}{option.name.replace('_', '-')}",
                 type=option.annotation,
-                default=option.default,
-                help=option.told,
+                default=SUPPRESS if option.name in late else option.default,
+                help=f"{option.told.rstrip('.')} (default: {option.default})" if option.name in late else option.told,
             )
 
 
@@ -101,6 +107,24 @@ class _Bars:
 
     def finish(self, key: int) -> None:
         self.bars.remove_task(key)  # type: ignore[arg-type]
+
+
+def fresh_stem(folder: Path, name: str, tail: str = "") -> str:
+    """A plain file name without suffix that is not taken in the folder, as folder, .png or .npy; numbered where it is.
+
+    Args:
+        folder: where it is to stand.
+        name: any text; its letters and digits are kept, of every alphabet.
+        tail: how the name ends, behind the number.
+    """
+    letters = re.sub(r"[^\w-]+", "-", unicodedata.normalize("NFC", name)).strip("-")[:60] or "image"
+    stems = (f"{letters}-{n}{tail}" if n else f"{letters}{tail}" for n in itertools.count())
+    return next(s for s in stems if not any((folder / f"{s}{kind}").exists() for kind in ("", ".png", ".npy")))
+
+
+def counted(number: int, word: str) -> str:
+    """A number and its word: "1 picture", "2 pictures"."""
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 def plain(text: str) -> str:

@@ -1,9 +1,8 @@
 """What `pellucid visualize activations`, `filters` and `patches` write."""
 
-import itertools
-import re
+import math
 from argparse import Namespace
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +16,14 @@ from pellucid.checks import check_range
 from pellucid.files import write_json
 from pellucid.progress import steps
 from pellucid.visualize.activations import Statistics, joined, statistics
+from pellucid.visualize.filters import convolution
 
-from ._shared import given
+from ._shared import counted, fresh_stem, given
 
 if TYPE_CHECKING:
     from pellucid.data import ImageSet, Unreadable
     from pellucid.methods import Method
-    from pellucid.models import Model
+    from pellucid.models import Grid, Model
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,14 @@ def filters(folder: Path, model: "Model", args: Namespace, method: "Method") -> 
     chosen = given(args, method)
     found: Tensor = method(model, **chosen)
     np.save(folder / "filters.npy", found.cpu().numpy(), allow_pickle=False)
-    name = args.layer or "the first convolution"
+    name, _ = convolution(model, args.layer)
     height, width = found.shape[2:]
     picture = report.mosaic(found, least=32)
-    report.captioned(picture, f"{name}: {len(found)} filters of {height} x {width}").save(folder / "filters.png")
-    told = {"picture": "filters.png", "filters": "filters.npy", "shape": list(found.shape)}
-    return Made(f"{len(found)} filters", told, chosen)
+    report.captioned(picture, f"{name}: {counted(len(found), 'filter')} of {height}x{width}").save(
+        folder / "filters.png"
+    )
+    told = {"layer": name, "picture": "filters.png", "filters": "filters.npy", "shape": list(found.shape)}
+    return Made(counted(len(found), "filter"), told, chosen)
 
 
 def activations(folder: Path, model: "Model", args: Namespace, method: "Method") -> Made:
@@ -57,17 +59,22 @@ def activations(folder: Path, model: "Model", args: Namespace, method: "Method")
     entries: list[dict[str, Any]] = []
     errors = list(pictures.errors)
     seen: dict[str, list[Statistics]] = {}
+    grids: dict[str, Grid | None] = {}
     with steps("looking", len(pictures)) as done:
         for batch in data.batches(pictures, model.geometry, batch_size=1):
             errors += batch.errors
             for place, image in zip(batch.indices.tolist(), batch.images(model.mean.device), strict=True):
                 found = method(model, image[None], layers=args.layers)
+                own = folder / fresh_stem(folder, PurePath(pictures.items[place].file).stem)
+                own.mkdir()
+                layers = []
                 for name, output in found.items():
-                    seen.setdefault(name, []).append(statistics(output))
-                stem = _fresh(folder, PurePath(pictures.items[place].file).stem)
-                (folder / stem).mkdir()
-                place_ = folder / stem
-                layers = [_layer(place_, model, image, args, name=name, output=one) for name, one in found.items()]
+                    if name not in grids:
+                        grids[name] = _grid(model, name, tuple(image.shape))
+                    maps = _maps(grids[name], output)
+                    like = _statistics(output, maps)
+                    seen.setdefault(name, []).append(like)
+                    layers.append({**_layer(own, image, args, name=name, output=output, maps=maps), **like.json()})
                 entries.append({"file": pictures.items[place].file, "layers": layers})
             done(1)
     _some(entries, errors)
@@ -80,7 +87,9 @@ def activations(folder: Path, model: "Model", args: Namespace, method: "Method")
     )
     chosen = {"layers": args.layers, "scale": args.scale, "most": args.most}
     read = {"path": pictures.path, "images": len(entries)}
-    return Made(f"{len(seen)} layers of {len(entries)} pictures", told, chosen, read, tuple(errors), said)
+    return Made(
+        f"{counted(len(seen), 'layer')} of {counted(len(entries), 'picture')}", told, chosen, read, tuple(errors), said
+    )
 
 
 def patches(folder: Path, model: "Model", args: Namespace, method: "Method") -> Made:
@@ -112,33 +121,54 @@ def patches(folder: Path, model: "Model", args: Namespace, method: "Method") -> 
     }
     read = {"path": pictures.path, "images": len(pictures) - len(found.errors)}
     errors = (*pictures.errors, *found.errors)
-    return Made(f"{len(sheets)} of {len(found.units)} units shown", told, chosen, read, errors)
+    return Made(f"{len(sheets)} of {counted(len(found.units), 'unit')} shown", told, chosen, read, errors)
 
 
-def _layer(place: Path, model: "Model", image: Tensor, args: Namespace, *, name: str, output: Tensor) -> dict[str, Any]:
-    """One layer of one picture, in its folder."""
-    folder, file = place.parent, f"{place.name}/{plain_stem(name)}"
-    np.save(folder / f"{file}.npy", output[0].cpu().float().numpy(), allow_pickle=False)
-    entry = {"layer": name, "tensor": f"{file}.npy", "sheet": f"{file}.png", **statistics(output).json()}
-    maps = _maps(model, name, output, image)
+def _layer(
+    own: Path, image: Tensor, args: Namespace, *, name: str, output: Tensor, maps: Tensor | None
+) -> dict[str, Any]:
+    """One layer of one picture, in the picture's own folder."""
+    stem = fresh_stem(own, name)
+    file = f"{own.name}/{stem}"
+    np.save(own / f"{stem}.npy", _of_one(output).cpu().float().numpy(), allow_pickle=False)
+    entry = {"layer": name, "tensor": f"{file}.npy", "sheet": f"{file}.png"}
     if maps is None:
-        report.bar_chart(output[0].flatten(), folder / f"{file}.png", name, axis="unit")
+        report.bar_chart(output[0].flatten(), own / f"{stem}.png", name, axis="unit")
         return entry
-    entry["shown"] = report.channel_sheet(maps, folder / f"{file}.png", name, most=args.most, scale=args.scale)
-    mean = F.interpolate(maps.mean(dim=0)[None, None], image.shape[1:], mode="bilinear", align_corners=False)[0, 0]
-    Image.fromarray(report.overlay(image.cpu(), mean)).save(folder / f"{file}-overlay.png")
-    return {**entry, "overlay": f"{file}-overlay.png"}
+    shown = report.channel_sheet(maps[0], own / f"{stem}.png", name, most=args.most, scale=args.scale)
+    mean = F.interpolate(maps.mean(dim=1)[None], image.shape[1:], mode="bilinear", align_corners=False)[0, 0]
+    Image.fromarray(report.overlay(image.cpu(), mean)).save(own / f"{stem}-overlay.png")
+    return {**entry, "shown": shown, "overlay": f"{file}-overlay.png"}
 
 
-def _maps(model: "Model", name: str, output: Tensor, image: Tensor) -> Tensor | None:
-    """(K, h, w), or None where the output has no positions."""
-    if output.ndim not in {3, 4} or len(output) != 1:
-        return None
+def _of_one(output: Tensor) -> Tensor:
+    """What a layer puts out for the one image; whole where it folds parts of the image into the batch."""
+    return output[0] if len(output) == 1 else output
+
+
+def _grid(model: "Model", name: str, shape: tuple[int, ...]) -> "Grid | None":
+    """How the layer's output is read as maps; None where it has no positions."""
     try:
-        grid = models.find_grid(model, name.partition("[")[0], tuple(image.shape))
+        return models.find_grid(model, name.partition("[")[0], shape)
     except ValueError:  # no maps: shown as bars
         return None
-    return grid.maps(output)[0].float().cpu()
+
+
+def _maps(grid: "Grid | None", output: Tensor) -> Tensor | None:
+    """(1, K, h, w) of one image's output; None where it does not lie in the grid, as another output of the layer."""
+    if grid is None or len(output) != 1:
+        return None
+    sides = {"first": output.shape[2:], "last": output.shape[1:-1]}.get(grid.form, ())
+    is_tokens = output.ndim == 3 and output.shape[1] == grid.prefix + math.prod(grid.size)
+    if not (is_tokens if grid.form == "tokens" else tuple(sides) == grid.size):
+        return None
+    return grid.maps(output).float().cpu()
+
+
+def _statistics(output: Tensor, maps: Tensor | None) -> Statistics:
+    """Of the maps where there are any (class tokens are no positions), else of the output; rows have channels last."""
+    firsts = maps if maps is not None else output.movedim(-1, 1) if output.ndim == 3 else output
+    return replace(statistics(firsts), shape=tuple(_of_one(output).shape))
 
 
 def _set(paths: list[str], split: str) -> "ImageSet":
@@ -151,17 +181,6 @@ def _set(paths: list[str], split: str) -> "ImageSet":
 def _some(entries: list[Any], errors: "list[Unreadable]") -> None:
     if not entries:
         raise ValueError(f"none of the pictures could be read: {errors[0].file}: {errors[0].reason}")
-
-
-def plain_stem(text: str) -> str:
-    """A plain file name."""
-    return re.sub(r"[^\w.-]+", "-", text, flags=re.ASCII).strip("-.")[:60] or "image"
-
-
-def _fresh(folder: Path, text: str) -> str:
-    """A plain file name that is not taken."""
-    stem = plain_stem(text)
-    return next(name for n in itertools.count() if not (folder / (name := f"{stem}-{n}" if n else stem)).exists())
 
 
 def finite(value: float) -> float | str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from ._shared import add_options, given, load_model, model_arguments, plain, print_table, progress
+from ._shared import add_options, counted, fresh_stem, given, load_model, model_arguments, plain, print_table, progress
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -120,7 +120,7 @@ def _write(args: Namespace, model: "Model", pictures: Any, wanted: Wanted) -> in
                 for place, image in zip(batch.indices.tolist(), batch.images(model.mean.device), strict=True):
                     file = pictures.items[place].file
                     maps = _maps(model, image[None], wanted)
-                    images.append(_saved(folder, file, image, maps, len(images)))
+                    images.append(_saved(folder, file, image, maps))
                     if len(shown) < ON_PAGE:
                         shown.append(_entry(model, file, image, maps))
                 done(1)
@@ -141,8 +141,9 @@ def _write(args: Namespace, model: "Model", pictures: Any, wanted: Wanted) -> in
         print(f"pellucid: {plain(error['file'])}: {plain(error['reason'])}", file=sys.stderr)
     flat = sum(one["is_flat"] for entry in images for one in entry["maps"])
     if flat:
-        counted = "1 map is" if flat == 1 else f"{flat} maps are"
-        print(f"pellucid: {counted} constant or not finite, and so says nothing; see is_flat in the manifest")
+        print(
+            f"pellucid: {counted(flat, 'map')} constant or not finite, which says nothing; see is_flat in the manifest"
+        )
     print(f"{len(images)} explained: {plain(args.out)}")
     return 1 if errors else 0
 
@@ -162,7 +163,13 @@ def _cost(model: "Model", pictures: Any, wanted: Wanted) -> int:
         with rehearsal() as cost:
             targets = len(_maps(model, image, wanted, only={name: own}))
         rows.append((name, targets, cost.forward, cost.backward, (cost.forward + cost.backward) * len(pictures)))
-    head = ("method", "targets", "forward, a picture", "backward, a picture", f"in all, {_counted(len(pictures))}")
+    head = (
+        "method",
+        "targets",
+        "forward, a picture",
+        "backward, a picture",
+        f"in all, {counted(len(pictures), 'picture')}",
+    )
     print_table(head, rows, right=(1, 2, 3, 4), title="Images that pass through the network")
     print("nothing was written")
     return 0
@@ -248,12 +255,10 @@ def _targets(model: "Model", image: "Tensor", wanted: str) -> list[int]:
     return models.find_classes(model, wanted)
 
 
-def _saved(folder: Path, file: str, image: "Tensor", maps: "list[Map]", number: int) -> dict[str, Any]:
+def _saved(folder: Path, file: str, image: "Tensor", maps: "list[Map]") -> dict[str, Any]:
     from pellucid import report
 
-    letters = "".join(c if c.isalnum() or c in "-_" else "_" for c in PurePath(file).stem)[:60] or "image"
-    stems = (letters, *(f"{letters}-{place}" for place in range(number + 1, 2 * number + 3)))
-    stem = next(name for name in stems if not (folder / name).exists())  # number pictures have one each
+    stem = fresh_stem(folder, PurePath(file).stem)
     entry = report.save_maps(folder, stem, image.cpu(), maps, PurePath(file).name)
     return {"file": file, **entry}
 
@@ -268,10 +273,6 @@ def _entry(
     sure = f"{100 * float(said.probabilities[0, 0]):.1f} %"
     heading = f"says “{model.classes[int(said.indices[0, 0])]}”, {sure} sure"
     return heading, PurePath(file).name, report.map_rows(image.cpu(), maps)
-
-
-def _counted(pictures: int) -> str:
-    return "1 picture" if pictures == 1 else f"{pictures:,} pictures"
 
 
 def _page(
@@ -295,5 +296,5 @@ def _page(
         sections.append(report.Section("left-out", "Left out", "Pictures that could not be read.", lines))
     name = str(made.model.get("spec") or made.model.get("architecture") or "model").rstrip("/").rpartition("/")[2]
     when = made.made.replace("T", " ").removesuffix("+00:00")
-    subtitle = f"{_counted(len(images))}, asked of {name} on {when} UTC"
+    subtitle = f"{counted(len(images), 'picture')}, asked of {name} on {when} UTC"
     return report.page(f"Where {name} looks", subtitle, [], sections, made)

@@ -12,7 +12,7 @@ made. More of each: pellucid visualize KIND --help. For example:
 """
 
 import sys
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from typing import TYPE_CHECKING, Any
 
 from ._shared import add_options, load_model, model_arguments, plain, progress
@@ -117,9 +117,13 @@ def _climbs(parser: "ArgumentParser", kind: str) -> None:
     else:
         unit = "channel of the layer, several with commas; none for the objective layer"
         parser.add_argument("--unit", type=str, default="", help=unit)
-    add_options(parser, _method(kind), skip=OWN)
+    from pellucid.visualize import PRESETS
+
+    told = "; ".join(f"{name}: {', '.join(f'{k} {v}' for k, v in one.items())}" for name, one in PRESETS.items())
+    parser.add_argument("--preset", type=str, default="", help=f"options set at once, but those you give: {told}")
+    add_options(parser, _method(kind), skip=OWN, late=[name for one in PRESETS.values() for name in one])
     start = "noise (normal, in network units), uniform (colours), gray (the mean colour), or a picture file"
-    parser.add_argument("--start", type=str, default="noise", help=start)
+    parser.add_argument("--start", type=str, default=SUPPRESS, help=f"{start} (default: noise)")
     frames = "keep the picture every so many steps, as one moving picture; 0 keeps none"
     parser.add_argument("--frames", type=int, default=0, help=frames)
     parser.add_argument("--format", type=str, default="gif", help="of the moving picture: gif, or apng (every colour)")

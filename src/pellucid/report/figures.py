@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from pellucid.metrics import Reliability
 
 INK, SOFT, ACCENT = "#010203", "#040506", "#070809"
 """Colours that stand for the page's own; replaced in the finished SVG."""
+
+SIDE = 2.5
+"""Width of a picture in a panel, in inches."""
 
 _PAGE_COLOURS = {INK: "var(--ink)", SOFT: "var(--soft)", ACCENT: "var(--accent)"}
 
@@ -54,16 +58,19 @@ def histogram(groups: dict[str, Sequence[float]], label: str, axis: str, *, bins
 def panel(
     pictures: Sequence[Sequence["np.ndarray"]], titles: Sequence[Sequence[str]], path: Path, title: str = ""
 ) -> None:
-    """Pictures (H, W, 3), uint8, in rows and columns with a title each, as one PNG."""
+    """Pictures (H, W, 3), uint8, in rows and columns with a title each, as one PNG; long titles are broken."""
     from matplotlib.figure import Figure
 
     rows, columns = len(pictures), max(len(row) for row in pictures)
     height, width = pictures[0][0].shape[:2]
-    side = 2.5
-    figure = Figure(figsize=(side * columns, (side * height / width + 0.42) * rows + (0.35 if title else 0)), dpi=150)
+    over = _broken(title, SIDE * columns * 11)
+    broken = [[_broken(name, SIDE * 14) for name in names] for names in titles]
+    lines = sum(max(name.count("\n") + 1 for name in names) for names in broken)
+    tall = rows * (SIDE * height / width + 0.25) + 0.14 * lines + 0.18 * (over.count("\n") + 1)
+    figure = Figure(figsize=(SIDE * columns, tall), dpi=150, layout="compressed")
     figure.patch.set_facecolor("white")
     axes = figure.subplots(rows, columns, squeeze=False)
-    for row, (shown, names) in enumerate(zip(pictures, titles, strict=True)):
+    for row, (shown, names) in enumerate(zip(pictures, broken, strict=True)):
         for column in range(columns):
             place = axes[row][column]
             place.axis("off")
@@ -71,9 +78,13 @@ def panel(
                 place.imshow(shown[column], interpolation="nearest")
                 place.set_title(_plain(names[column]), fontsize=8)
     if title:
-        figure.suptitle(_plain(title), fontsize=10)
-    figure.tight_layout(pad=0.5)
-    figure.savefig(path, format="png")
+        figure.suptitle(_plain(over), fontsize=10)
+    figure.savefig(path, format="png", bbox_inches="tight", pad_inches=0.08)
+
+
+def _broken(text: str, letters: float) -> str:
+    """Text in lines of so many letters at most."""
+    return "\n".join(wrap(text, int(letters)))
 
 
 def _plain(text: str) -> str:

@@ -4,10 +4,11 @@
 `class_image` paint the image it asks for.
 """
 
+from ._ascent import PRESETS
 from .activations import activations
 from .class_image import class_image
 from .filters import filters
 from .neuron import neuron
 from .patches import patches
 
-__all__ = ["activations", "class_image", "filters", "neuron", "patches"]
+__all__ = ["PRESETS", "activations", "class_image", "filters", "neuron", "patches"]

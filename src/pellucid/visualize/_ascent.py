@@ -7,7 +7,7 @@ colour, towards which the penalty pulls. Jitter after A. Mordvintsev, C. Olah, M
 
 import math
 import warnings
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,6 +24,8 @@ REFERENCE = 224
 """Side of the image, in pixels, for which jitter is told."""
 
 PRESETS: dict[str, dict[str, Any]] = {"plain": {"steps": 150, "start": "uniform", "blur_every": 5, "jitter": 0}}
+"""Options that go well together, for `neuron` and `class_image` alike: class_image(..., **PRESETS["plain"])."""
+
 STARTS = ("noise", "uniform", "gray")
 
 
@@ -35,8 +37,8 @@ class Ascent:
     trace: Tensor  # (steps + 1, N), the score before each step, and last of the images returned
     frames: Tensor  # (F, N, C, H, W), in [0, 1]; F is 0 unless asked for
     frame_steps: tuple[int, ...]  # the F steps after which they were kept; 0 is the start
-    revived: Tensor  # (N,), int64, steps at which the gradient was zero and taken through the silent ReLUs instead
-    is_dead: Tensor  # (N,), bool, whether the score's gradient was zero all the way, so that nothing was learned
+    revived: Tensor  # (N,), int64, steps at which the gradient was zero and one through silent ReLUs was taken
+    is_dead: Tensor  # (N,), bool, whether the score's own gradient was zero at every step, revived or not
 
 
 @dataclass(frozen=True)
@@ -58,21 +60,9 @@ class Settings:
     size: int | None = None
     parameterisation: str = "pixel"
     frames: int = 0
-    preset: str = ""
 
-    def chosen(self) -> "Settings":
-        """With the preset's values where an option was left at its default; checked."""
-        check_choice("preset", self.preset, ("", *PRESETS))
-        given = {one.name for one in fields(self) if self._differs(one.name, one.default)}
-        whole = replace(self, **{k: v for k, v in PRESETS.get(self.preset, {}).items() if k not in given})
-        whole._check()
-        return whole
-
-    def _differs(self, name: str, default: Any) -> bool:
-        value = getattr(self, name)
-        return isinstance(value, Tensor) or value != default
-
-    def _check(self) -> None:
+    def check(self, longest: int) -> None:
+        """Refuse what is out of range; `longest` is the image's longer side, in pixels."""
         check_range("steps", self.steps, 0)
         if not 0 < self.lr < math.inf:
             raise ValueError(f"lr must be above 0, got {self.lr}")
@@ -85,19 +75,19 @@ class Settings:
         check_choice("parameterisation", self.parameterisation, ("pixel", "fourier"))
         if self.blur_every is not None:
             check_range("blur_every", self.blur_every, 1)
-        check_range("blur_sigma", self.blur_sigma, 0)
         check_range("jitter", self.jitter, 0)
         check_range("frames", self.frames, 0)
         if isinstance(self.start, str):
             check_choice("start", self.start, STARTS)
         if self.size is not None:
             check_range("size", self.size, 1, 16384)
+        check_range("blur_sigma", self.blur_sigma, 0, longest)
         explicit = self.penalty_step == "explicit" and self.regulariser == "l2sq"
         if explicit and self.lr * self.penalty >= 1:
             warnings.warn(
                 f"lr * penalty is {self.lr * self.penalty:g}: explicit penalty steps diverge from 1 on; take implicit "
                 "ones or a smaller lr",
-                stacklevel=5,
+                stacklevel=4,
             )
 
 
@@ -120,7 +110,7 @@ def ascend(
         count: N images; every one gets the same start and the same jitter, so that none depends on the others.
         generator: of start and jitter; None takes one of seed 0.
     """
-    settings = settings.chosen()
+    settings.check(max(image_shape(model, settings)[1:]))
     source = torch.Generator().manual_seed(0) if generator is None else generator
     mean, std, u = _start(model, count, settings, source)
     climb = _Climb(network, score, (mean, std), settings, count)
@@ -175,14 +165,20 @@ class _Climb:
                 _, revived = self._asked(u)
             found = torch.where(dead[:, None, None, None], revived, found)
             self.revived += dead & (found.flatten(1).abs().amax(dim=1) > 0)
-        self.is_dead &= found.flatten(1).abs().amax(dim=1) == 0
+        self.is_dead &= dead
         return values, found
 
     def step(self, u: Tensor, gradient: Tensor) -> Tensor:
         """The next u."""
         how = self.settings
         if not bool(gradient.isfinite().all() & u.isfinite().all()):
-            raise ValueError(f"the ascent diverged: lr must be smaller than {how.lr:g}, or clamp on")
+            if not self.taken:
+                raise ValueError(
+                    "the score's gradient is not finite at the start: take another start, or mend the model"
+                )
+            remedy = "" if how.clamp else ", or clamp on"
+            raise ValueError(f"the ascent diverged: lr must be smaller than {how.lr:g}{remedy}")
+        self.taken += 1
         if how.parameterisation == "fourier":
             gradient = preconditioned(gradient)
         if how.step == "normalised":
@@ -210,7 +206,6 @@ class _Climb:
 
     def _adam(self, gradient: Tensor) -> Tensor:
         """D. Kingma, J. Ba, "Adam", ICLR 2015, algorithm 1, with its defaults."""
-        self.taken += 1
         self.first = 0.9 * self.first + 0.1 * gradient
         self.second = 0.999 * self.second + 0.001 * gradient**2
         first = self.first / (1 - 0.9**self.taken)
@@ -264,6 +259,14 @@ def image_shape(model: nn.Module, settings: Settings) -> tuple[int, ...]:
         return tuple(start.shape[-3:])
     if own is None and settings.size is None:
         raise ValueError("start must be an image, or size be given: the model does not say which images it takes")
-    if settings.size is not None:
-        return (own[0] if own else 3, settings.size, settings.size)
-    return own or ()
+    if settings.size is None:
+        return own or ()
+    return (own[0] if own else _channels(model), settings.size, settings.size)
+
+
+def _channels(model: nn.Module) -> int:
+    """Channels of the images a plain module takes: those its first convolution does."""
+    first = next((one for one in model.modules() if isinstance(one, nn.Conv2d)), None)
+    if first is None:
+        raise ValueError("start must be an image: the model has no Conv2d that says how many channels it takes")
+    return first.in_channels

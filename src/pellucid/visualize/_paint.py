@@ -15,9 +15,9 @@ def blurred(u: Tensor, sigma: float) -> Tensor:
     if sigma == 0:
         return u
     reach = max(1, math.ceil(4 * sigma))
-    places = torch.arange(-reach, reach + 1, dtype=u.dtype, device=u.device)
+    places = torch.arange(-reach, reach + 1, dtype=torch.promote_types(u.dtype, torch.float32), device=u.device)
     kernel = torch.exp(-0.5 * (places / sigma) ** 2)
-    kernel = kernel / kernel.sum()
+    kernel = (kernel / kernel.sum()).to(u)
     flat = u.flatten(0, 1)[:, None]  # (N * C, 1, H, W)
     flat = F.conv2d(F.pad(flat, (0, 0, reach, reach), mode="replicate"), kernel.view(1, 1, -1, 1))
     flat = F.conv2d(F.pad(flat, (reach, reach, 0, 0), mode="replicate"), kernel.view(1, 1, 1, -1))
@@ -59,12 +59,13 @@ def preconditioned(gradient: Tensor) -> Tensor:
     Each image's result keeps the norm of its gradient.
     """
     height, width = gradient.shape[-2:]
-    rows = torch.fft.fftfreq(height, dtype=gradient.dtype, device=gradient.device)[:, None]
-    columns = torch.fft.rfftfreq(width, dtype=gradient.dtype, device=gradient.device)
+    dtype = torch.promote_types(gradient.dtype, torch.float32)  # half precision has no Fourier transform
+    rows = torch.fft.fftfreq(height, dtype=dtype, device=gradient.device)[:, None]
+    columns = torch.fft.rfftfreq(width, dtype=dtype, device=gradient.device)
     frequency = (rows**2 + columns**2).sqrt().clamp(min=1 / max(height, width))
-    found = torch.fft.irfft2(torch.fft.rfft2(gradient) / frequency, s=(height, width))
+    found = torch.fft.irfft2(torch.fft.rfft2(gradient.to(dtype)) / frequency, s=(height, width))
     if found.shape[1] == 3:
         found = (1 - ALIKE) * found + ALIKE * found.sum(dim=1, keepdim=True)
-    before, after = (one.flatten(1).norm(dim=1)[:, None, None, None] for one in (gradient, found))
-    result: Tensor = found * before / torch.where(after > 0, after, 1)
+    before, after = (one.flatten(1).norm(dim=1)[:, None, None, None] for one in (gradient.to(dtype), found))
+    result: Tensor = (found * before / torch.where(after > 0, after, 1)).to(gradient)
     return result

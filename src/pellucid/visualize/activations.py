@@ -22,11 +22,11 @@ from ._tap import Tap, named_layers
 class Statistics:
     """What a layer's outputs are like, over all images."""
 
-    shape: tuple[int, ...]  # of the output for one image
+    shape: tuple[int, ...]  # of what was asked, for one image
     mean: float
     max: float
     zeros: float  # share of exact zeros, in [0, 1]
-    channels: int  # K; dimension 1 of the output
+    channels: int  # K
     dead: tuple[int, ...]  # channels that are zero, or below, at every position of every image
 
     def json(self) -> dict[str, Any]:
@@ -90,7 +90,10 @@ def joined(several: Sequence[Statistics]) -> Statistics:
 
 
 def statistics(output: Tensor) -> Statistics:
-    """Mean, largest value, share of zeros and dead channels of a layer's output (N, K, ...)."""
+    """Mean, largest value, share of zeros and dead channels of a layer's maps (N, K, h, w) or outputs (N, K, ...).
+
+    Tokens and maps with channels last have their channels elsewhere: `Grid.maps` puts them first.
+    """
     values = output.detach().double() if output.device.type != "mps" else output.detach().float()
     peaks = values.transpose(0, 1).flatten(1).amax(dim=1)  # (K,)
     return Statistics(

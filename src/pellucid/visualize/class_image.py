@@ -36,14 +36,13 @@ def class_image(
     start: str | Tensor = "noise",
     size: int | None = None,
     frames: int = 0,
-    preset: str = "",
     generator: torch.Generator | None = None,
 ) -> Ascent:
     """Images that maximise a class's score less a penalty, by gradient ascent from a start.
 
     Per step: shift the image, add lr times the gradient, take the penalty, shift back, clamp, and now and then blur.
     The penalty is taken implicitly, (u + lr g) / (1 + 2 lr penalty), which has the fixed point of the paper's
-    objective and stays stable where an explicit step would not.
+    objective and stays stable where an explicit step would not. Options that go well together stand in `PRESETS`.
 
     Args:
         model: maps (N, C, H, W) in [0, 1] to logits (N, K); in eval mode, left untouched.
@@ -53,7 +52,7 @@ def class_image(
         penalty: weight of the regulariser, at least 0; it pulls towards the mean colour.
         steps: gradient steps, at least 0.
         blur_every: blur the image after every so many steps, at least 1; none never does.
-        blur_sigma: width of that blur, in pixels, at least 0.
+        blur_sigma: width of that blur, in pixels, 0 to the image's longer side.
         jitter: longest shift before each gradient, in pixels of a 224 image, in proportion for a smaller one.
         clamp: keep every pixel a colour there is, in [0, 1], after each step.
         penalty_step: implicit (stable at every lr) or explicit (diverges from lr * penalty = 1 on); tv is explicit.
@@ -64,7 +63,6 @@ def class_image(
         start: noise (normal, in network units), uniform (colours), gray (the mean colour), or an image to start from.
         size: side of the image to make, in pixels; none takes the model's own.
         frames: keep the image every so many steps, first and last included; 0 keeps none.
-        preset: plain puts steps 150, start uniform, blur_every 5, jitter 0 where an option is at its default.
         generator: of start and jitter; the same for all images, so that each is as if made alone.
 
     Returns:
@@ -92,7 +90,6 @@ def class_image(
         start=start,
         size=size,
         frames=frames,
-        preset=preset,
     )
     if isinstance(targets, Tensor):
         first = next(model.parameters(), targets)

@@ -32,7 +32,7 @@ def filters(model: nn.Module, *, layer: str | None = None, scale: str = "symmetr
         ValueError: no such convolution, or one whose filters have other than 1 or 3 channels, without tiles.
     """
     check_choice("scale", scale, SCALES)
-    name, conv = _convolution(model, layer)
+    name, conv = convolution(model, layer)
     weight = conv.weight.detach()  # (K, C, h, w)
     if tiles:
         weight = weight.flatten(0, 1)[:, None]  # (K * C, 1, h, w)
@@ -48,7 +48,8 @@ def filters(model: nn.Module, *, layer: str | None = None, scale: str = "symmetr
     return (weight - low) / torch.where(high > low, high - low, 1)
 
 
-def _convolution(model: nn.Module, layer: str | None) -> tuple[str, nn.Conv2d]:
+def convolution(model: nn.Module, layer: str | None) -> tuple[str, nn.Conv2d]:
+    """The one whose weights are shown, and its name."""
     if layer is not None:
         name, module = find_layer(model, layer)
         if not isinstance(module, nn.Conv2d):

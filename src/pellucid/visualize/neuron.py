@@ -40,7 +40,6 @@ def neuron(
     start: str | Tensor = "noise",
     size: int | None = None,
     frames: int = 0,
-    preset: str = "",
     generator: torch.Generator | None = None,
 ) -> Ascent:
     """The image that maximises a unit's output less a penalty, by gradient ascent from a start, as for `class_image`.
@@ -58,7 +57,7 @@ def neuron(
         penalty: weight of the regulariser, at least 0; it pulls towards the mean colour.
         steps: gradient steps, at least 0.
         blur_every: blur the image after every so many steps, at least 1; none never does.
-        blur_sigma: width of that blur, in pixels, at least 0.
+        blur_sigma: width of that blur, in pixels, 0 to the image's longer side.
         jitter: longest shift before each gradient, in pixels of a 224 image, in proportion for a smaller one.
         clamp: keep every pixel a colour there is, in [0, 1], after each step.
         penalty_step: implicit (stable at every lr) or explicit (diverges from lr * penalty = 1 on); tv is explicit.
@@ -69,7 +68,6 @@ def neuron(
         start: noise (normal, in network units), uniform (colours), gray (the mean colour), or an image to start from.
         size: side of the image to make, in pixels; none takes the model's own.
         frames: keep the image every so many steps, first and last included; 0 keeps none.
-        preset: plain puts steps 150, start uniform, blur_every 5, jitter 0 where an option is at its default.
         generator: of start and jitter.
 
     Returns:
@@ -103,7 +101,6 @@ def neuron(
         start=start,
         size=size,
         frames=frames,
-        preset=preset,
     )
     score = _score(maps_of(model, place, image_shape(model, settings)), place, objective, unit)
     count = len(start) if isinstance(start, Tensor) and start.ndim == 4 else 1
