@@ -65,3 +65,12 @@ def test_every_link_leads_somewhere() -> None:
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_gallery_is_there_and_names_no_place_of_this_machine() -> None:
+    page = (ROOT / "docs" / "gallery" / "index.html").read_text(encoding="utf-8")
+    assert page.count("data:image/") > 60
+    for title in ("RISE", "Augmented Grad-CAM", "What its layers see", "What it asks for"):
+        assert title in page
+    assert "/home" not in page
+    assert "/tmp" not in page
