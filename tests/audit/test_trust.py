@@ -58,7 +58,7 @@ def test_the_numbers_are_the_metrics_own() -> None:
     told = audited.summary()["explanations"]
     assert told["images"] == 6
     assert told["maps"]["saliency"]["difference"]["value"] == pytest.approx(float((back - away).mean()), rel=1e-4)
-    assert set(told["beside"]) == {"random", "blobs", "centre", "edges"}
+    assert set(told["beside"]) == {"random", "blobs", "centre"}
 
 
 def test_the_better_map_is_believed_and_the_worse_is_not(pretended: Callable[..., Audit]) -> None:

@@ -94,7 +94,7 @@ def test_the_summary_has_the_documented_shape(call: Call, place: Path, model_fol
     assert all(0 <= share <= 1 for share in (*told["f1"].values(), told["calibration"]["ece"]))
     assert told["model"]["spec"] == str(model_folder)
     assert len(told["facts"]) == 6
-    assert told["explanations"]["images"] == 16
+    assert told["explanations"]["images"] == 12
 
 
 def test_the_gate(call: Call, place: Path, model_folder: Path, labelled: Path) -> None:

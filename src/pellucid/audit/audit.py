@@ -84,7 +84,7 @@ def audit(
     *,
     methods: str = "saliency,grad_cam",
     shown: int = 12,
-    judged: int = 16,
+    judged: int = 12,
     bins: int = 15,
     seed: int = 0,
     batch_size: int | None = None,

@@ -9,12 +9,7 @@ from pellucid.methods import methods, title
 from pellucid.metrics import bootstrap
 from pellucid.report import Fact, Section
 
-BESIDE = {
-    "random": "random pixels",
-    "blobs": "random patches",
-    "centre": "the middle of the picture",
-    "edges": "the picture's edges",
-}
+BESIDE = {"random": "random pixels", "blobs": "random patches", "centre": "the middle of the picture"}
 
 
 def sections(found: Findings) -> list[Section]:
