@@ -62,7 +62,7 @@ def augmented_grad_cam(
     The map h minimises sum_l |down(view_l(h)) - g_l|^2 / 2 + views * (smooth * TV(h) + ridge * |h|^2 / 2), where g_l is
     the Grad-CAM map of view l, scaled to a maximum of 1, and TV the sum of differences between neighbours. The first
     view is the image itself. The best iterate is kept. Where one position of the layer stands for many pixels, the
-    steps of subgradient and adam are too long or too short to leave the start; hence the default solver.
+    published sub-gradient steps overshoot and never better the start, and Adam's are slow; hence the default solver.
     `super_resolve` also tells how the objective fell, and gives simpler ways of joining the views.
 
     Args:
