@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12, help="of the curves")
     parser.add_argument("--chunk", type=int, default=10, help="images between two lines")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", type=Path, default=Path("faithfulness"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "measured" / "faithfulness")
     parser.add_argument("--estimate", action="store_true", help="say how long it would take, and end")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
