@@ -2,7 +2,6 @@
 
 import itertools
 import re
-import sys
 import unicodedata
 from argparse import SUPPRESS, Namespace
 from collections.abc import Iterator, Sequence
@@ -65,15 +64,6 @@ def given(parsed: Any, method: "Method", skip: Sequence[str] = ()) -> dict[str, 
     from pellucid.methods import options
 
     return {o.name: getattr(parsed, o.name) for o in options(method) if o.name not in skip}
-
-
-def warn_of_softmax() -> None:
-    """Say that a network's outputs are probabilities already."""
-    print(
-        "pellucid: the network's outputs already sum to 1: it ends in a softmax, and probabilities here are softmax of "
-        "softmax; give the network without it",
-        file=sys.stderr,
-    )
 
 
 @contextmanager

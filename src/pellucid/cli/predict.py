@@ -9,7 +9,7 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from ._shared import load_model, model_arguments, plain, progress, warn_of_softmax
+from ._shared import load_model, model_arguments, plain, progress
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -53,7 +53,8 @@ def run(args: Namespace) -> int:
     else:
         _print(entries)
     if any(answer.are_probabilities for _, answer, _ in found):
-        warn_of_softmax()
+        told = "it ends in a softmax, and probabilities here are softmax of softmax; give the network without it"
+        print(f"pellucid: the network's outputs already sum to 1: {told}", file=sys.stderr)
     for error in errors:
         print(f"pellucid: {plain(error.file)}: {plain(error.reason)}", file=sys.stderr)
     return 1 if errors else 0
