@@ -11,6 +11,7 @@ from pellucid import explain
 from pellucid.audit import Audit, audit
 from pellucid.audit import trust as room
 from pellucid.audit.words import percent
+from pellucid.data import ImageSet
 from pellucid.metrics import bootstrap
 from pellucid.metrics.explanation import deletion, insertion
 
@@ -160,3 +161,19 @@ def test_only_maps_that_pass_are_said_to_be_as_good(pretended: Callable[..., Aud
     near = trust.equals(best)
     assert [one.method for one in near] == [one.method for one in trust.judged if one is not best and trust.passes(one)]
     assert "guided_backprop" not in [one.method for one in near], "the picture itself does not change with the weights"
+
+
+def test_pictures_that_are_gone_since_cost_no_more_than_the_ranking(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, seen = ImageSet.read, set[str]()
+
+    def once(self: ImageSet, index: int, *args: Any) -> Tensor:
+        file = self.items[index].file
+        if file in seen:
+            raise ValueError("no longer there")
+        seen.add(file)
+        return read(self, index, *args)
+
+    monkeypatch.setattr(ImageSet, "read", once)
+    audited = found("saliency")
+    assert audited.trust is None
+    assert len(audited.predictions) == 40

@@ -107,8 +107,10 @@ def judge(
     rows = torch.randperm(len(predictions), generator=generator)[:count].sort().values.tolist()
     chosen = images.subset([int(predictions.positions[row]) for row in rows])
     found = list(batches(chosen, model.geometry, batch_size=len(rows), workers=0))
-    pixels = torch.cat([batch.images(model.mean.device) for batch in found if len(batch.indices)])
     there = [rows[place] for batch in found for place in batch.indices.tolist()]
+    if len(there) < FEWEST:  # the others are gone since they were predicted
+        return None
+    pixels = torch.cat([batch.images(model.mean.device) for batch in found if len(batch.indices)])
     targets = predictions.predicted[there].to(pixels.device)
     layer = next(iter(cam_layers(model)), None)
     judged: list[Judged] = []
