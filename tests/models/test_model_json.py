@@ -242,11 +242,15 @@ def test_a_wrong_input_is_named(folder: Path, key: str, value: object, message: 
     [
         ("os:system", {}, "architecture must be a name of the zoo, torchvision:NAME or timm:NAME, got 'os:system'"),
         ("torchvision:os:system", {}, "architecture must be a name of the zoo, torchvision:NAME or timm:NAME"),
-        ("builtins.eval", {"classes": 3}, "architecture must be one of digits_cnn, mobilenet_v1, got 'builtins.eval'"),
-        ("build", {"classes": 3}, "architecture must be one of digits_cnn, mobilenet_v1, got 'build'"),
+        ("builtins.eval", {"classes": 3}, r"architecture must be one of the zoo's \(.*\), got 'builtins.eval'"),
+        ("build", {"classes": 3}, r"architecture must be one of the zoo's \(.*\), got 'build'"),
         ("__import__", {"classes": 3}, "architecture must be one of"),
         ("", {"classes": 3}, "architecture must be one of"),
         ("digits_cn", {"classes": 3}, "architecture must be one of .*did you mean digits_cnn"),
+        ("from_torchvision", {"classes": 3}, "architecture must be one of"),
+        ("digits_cnn", {"classes": 3, "size": 10**9}, r"size must be in \[1, 16384\], got 1000000000"),
+        ("resnet_cifar", {"classes": 3, "depth": 6 * 10**9 + 2}, r"depth must be in \[8, 1202\]"),
+        ("resnet18", {"classes": 3, "zero_gamma": "yes"}, "zero_gamma must be true or false, got 'yes'"),
         ("digits_cnn", {}, "arguments of digits_cnn must give classes, a whole number"),
         ("digits_cnn", {"classes": "3"}, "classes must be a whole number, got '3'"),
         ("digits_cnn", {"classes": 10**12}, r"classes must be in \[1, 1000000\], got 1000000000000"),
@@ -393,7 +397,7 @@ def test_a_save_that_is_stopped_leaves_the_model_before(
 
         return step
 
-    monkeypatch.setattr("pellucid.models._model_json.write_json", stop("write", write_json))
+    monkeypatch.setattr("pellucid.models._folder.write_json", stop("write", write_json))
     monkeypatch.setattr(Path, "replace", stop("replace", Path.replace))
     with pytest.raises(KeyboardInterrupt):
         save(create("digits_cnn", classes=["a", "b"], width=2), folder)

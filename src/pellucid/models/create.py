@@ -1,13 +1,10 @@
 """A network of the zoo as a Model, ready to be trained or filled: fed as its file says, unless told otherwise."""
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-from pellucid.checks import check_choice
-
 from .model import Model
-from .zoo._build import build, names
+from .zoo._build import build, default, fed
 
 
 def create(name: str, *, classes: Sequence[str], **arguments: Any) -> Model:
@@ -16,17 +13,13 @@ def create(name: str, *, classes: Sequence[str], **arguments: Any) -> Model:
     Args:
         name: an architecture of the zoo.
         classes: K names, in output order.
-        arguments: of the architecture, such as width.
+        arguments: of the architecture, such as size, channels or width.
 
     Raises:
         ValueError: unknown architecture or argument, or a value out of range.
     """
-    check_choice("zoo architecture", name, names())
-    fed = dict(sys.modules[f"pellucid.models.zoo.{name}"].INPUT)
-    arguments = {"classes": len(classes), "channels": len(fed["mean"]), **arguments}
+    arguments = {"classes": len(classes), "channels": default(name, "channels"), **arguments}
     network = build(name, **arguments)
-    if arguments["channels"] != len(fed["mean"]):
-        fed |= {key: fed[key][:1] * arguments["channels"] for key in ("mean", "std")}
-    return Model(
-        network, classes=classes, source={"architecture": name, "weights": "none"}, build=(name, arguments), **fed
-    )
+    frame = fed(name, size=arguments.get("size"), channels=arguments["channels"])
+    source = {"architecture": name, "weights": "none"}
+    return Model(network, classes=classes, source=source, build=(name, arguments), **frame)

@@ -4,7 +4,8 @@ runs/digits                            a folder with model.json and weights.safe
 torchvision:resnet50                   its DEFAULT weights; @IMAGENET1K_V1 names others, @none leaves random ones
 torchvision:resnet50,num_classes=10    with `weights`, or @none before the comma; its classes are named 0 to 9
 timm:vit_base_patch16_224.augreg_in1k  likewise
-zoo:mobilenet_v1,width=0.75            a network of our own, with `weights`, or mobilenet_v1@none
+zoo:mobilenet_v1,width=0.75            a network of our own, with `weights`, or mobilenet_v1@none; where torchvision
+                                       has it too, its state dict will do
 package.module:function                runs your code, which returns a Model
 """
 
@@ -13,17 +14,20 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pellucid.checks import check_choice, check_range, near
+from pellucid.checks import check_range, near
 
 from ._model_json import is_model_folder, load_folder
 from .create import create
 from .model import Model
 from .weights import first_line, put_weights, read_weights, sha256, weights_hash
-from .zoo._build import names
+from .zoo import from_torchvision
+from .zoo._build import architecture, default
+from .zoo._convert import is_torchvision
 
 
 def load(spec: str | os.PathLike[str], *, weights: str | Path | None = None) -> Model:
@@ -45,11 +49,11 @@ def load(spec: str | os.PathLike[str], *, weights: str | Path | None = None) -> 
     elif kind == "torchvision" and rest:
         from . import _torchvision
 
-        model = _torchvision.load(*_arguments(rest, kind), random=weights is not None)
+        model = _torchvision.load(*arguments_of(rest, kind), random=weights is not None)
     elif kind == "timm" and rest:
         from . import _timm
 
-        model = _timm.load(*_arguments(rest, kind), random=weights is not None)
+        model = _timm.load(*arguments_of(rest, kind), random=weights is not None)
     elif kind == "zoo" and rest:
         model = _zoo(rest, trained=weights is not None)
     elif rest and all(part.isidentifier() for part in [*kind.split("."), rest]):
@@ -61,10 +65,10 @@ def load(spec: str | os.PathLike[str], *, weights: str | Path | None = None) -> 
             f"or package.module:function{near(text, beside)}"
         )
     if weights is not None:
-        state = read_weights(weights)
+        state, told = _renamed(model, read_weights(weights))
         _check_head(model, state, text, str(weights))
         put_weights(model.network, state, str(weights))
-        model.source["weights"] = {"file": str(weights), "sha256": sha256(Path(weights))}
+        model.source["weights"] = {"file": str(weights), "sha256": sha256(Path(weights)), **told}
     model.source = {"spec": text, **model.source, "hash": weights_hash(model.network)}
     if model.build is not None:  # our own, torchvision's and timm's nets are known to take it; it is faster on a CPU
         model.network.to(memory_format=torch.channels_last)
@@ -73,14 +77,13 @@ def load(spec: str | os.PathLike[str], *, weights: str | Path | None = None) -> 
 
 def _zoo(text: str, *, trained: bool) -> Model:
     """`NAME`, `NAME,argument=number`, with `@none` behind the name for random weights."""
-    head, arguments = _arguments(text, "zoo")
+    head, arguments = arguments_of(text, "zoo")
     name = head.removesuffix("@none")
-    check_choice("zoo architecture", name, names())
+    architecture(name)
     if not trained and name == head:
         raise ValueError(f"zoo:{name} has no weights of its own: give --weights FILE, or a folder with model.json")
-    usual = 1000 if len(sys.modules[f"pellucid.models.zoo.{name}"].INPUT["mean"]) == 3 else 10
-    count = arguments.pop("classes", usual)
-    if not isinstance(count, int):
+    count = arguments.pop("classes", default(name, "classes"))
+    if isinstance(count, bool) or not isinstance(count, int):
         raise ValueError(f"classes must be a whole number, got {count}")
     check_range("classes", count, 1, 1_000_000)
     if count != 1000:
@@ -92,17 +95,29 @@ def _zoo(text: str, *, trained: bool) -> Model:
     return model
 
 
-def _arguments(text: str, kind: str) -> tuple[str, dict[str, int | float]]:
-    """`HEAD,argument=number,...` taken apart."""
+def _renamed(model: Model, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """A state dict under our layers' names, where torchvision's network of the kind wrote it; and that this was so."""
+    name = model.build[0] if model.build is not None else ":"
+    if ":" in name or set(state) <= set(model.network.state_dict()) or not is_torchvision(name, state):
+        return state, {}
+    return from_torchvision(name, state), {"names": "torchvision's, renamed to ours"}
+
+
+def arguments_of(text: str, kind: str) -> tuple[str, dict[str, Any]]:
+    """`HEAD,argument=value,...` taken apart: numbers, and for our own networks true, false and words."""
     head, *pairs = text.split(",")
-    arguments: dict[str, int | float] = {}
+    arguments: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
+        if equals and kind == "zoo" and value.isidentifier():
+            arguments[key] = {"true": True, "false": False}.get(value.lower(), value)
+            continue
         try:
             arguments[key] = int(value) if value.lstrip("-").isdecimal() else float(value)
         except ValueError as error:
             lack = "" if equals else " without ="
-            raise ValueError(f"{kind} argument must be name=number, got {pair!r}{lack}") from error
+            wanted = "value" if kind == "zoo" else "number"
+            raise ValueError(f"{kind} argument must be name={wanted}, got {pair!r}{lack}") from error
     return head, arguments
 
 

@@ -99,7 +99,7 @@ def put_weights(network: nn.Module, weights: Mapping[str, Tensor], origin: str) 
     """Load weights into a network after checking them; half precision is widened to the network's own.
 
     Raises:
-        ValueError: keys are missing or unknown, a shape or kind of number differs, or a value is not finite.
+        ValueError: keys are missing or unknown, shapes or a kind of number differ, or a value is not finite.
     """
     wanted = network.state_dict()
     optional = {name for name in wanted if name.endswith("num_batches_tracked")}
@@ -110,14 +110,24 @@ def put_weights(network: nn.Module, weights: Mapping[str, Tensor], origin: str) 
         parts = [f"{len(names)} {kind} (first: {names[0]})" for kind, names in groups.items() if names]
         hint = near(missing[0], unknown, 1) if missing and unknown else ""
         raise ValueError(f"{origin}: its tensors do not fit the architecture: {', '.join(parts)}{hint}")
+    _check_shapes(weights, wanted, origin)
     for name, tensor in weights.items():
         _check(name, tensor, wanted[name], origin)
     network.load_state_dict(dict(weights), strict=False)
 
 
+def _check_shapes(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], origin: str) -> None:
+    """Refuse tensors of other shapes; the first three are told."""
+    differ = [name for name, tensor in weights.items() if tensor.shape != wanted[name].shape]
+    told = [
+        f"{name} must have shape {tuple(wanted[name].shape)}, got {tuple(weights[name].shape)}" for name in differ[:3]
+    ]
+    if told:
+        more = f"; and {len(differ) - 3} more" if len(differ) > 3 else ""
+        raise ValueError(f"{origin}: {'; '.join(told)}{more}")
+
+
 def _check(name: str, tensor: Tensor, wanted: Tensor, origin: str) -> None:
-    if tensor.shape != wanted.shape:
-        raise ValueError(f"{origin}: {name} must have shape {tuple(wanted.shape)}, got {tuple(tensor.shape)}")
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
         raise ValueError(f"{origin}: {name} must be a plain dense tensor, got {tensor.type()}")
     if tensor.is_floating_point() != wanted.is_floating_point() or tensor.is_complex():

@@ -1,18 +1,41 @@
 """Numbers in, pictures and pages out; knows no method."""
 
-from .blocks import cards, definitions, details, gallery, grid, legend, notice, plain_list, table
+from .blocks import (
+    cards,
+    definitions,
+    details,
+    drawings,
+    gallery,
+    grid,
+    legend,
+    notice,
+    plain_list,
+    table,
+    worked_steps,
+)
+from .contours import contours
 from .figures import histogram, panel, reliability_diagram
 from .frames import FORMATS, save_frames
+from .line_sheets import Curves, line_sheet
 from .maps import Box, Map, map_rows, save_maps
+from .matrices import Matrix, matrices
+from .named_points import NamedPoint, named_points, save_named_points
 from .page import Fact, Section, page
 from .pictures import boxed, colour, data_uri, enlarged, fitted, overlay, pixels
-from .sheets import bar_chart, captioned, channel_sheet, contact_sheet, curves, mosaic, scaled_maps
+from .plots import Field, lines, scatter
+from .ranges import Range, ranges
+from .sheets import bar_chart, captioned, channel_sheet, contact_sheet, curves, mosaic, pair_sheet, scaled_maps
 
 __all__ = [
     "FORMATS",
     "Box",
+    "Curves",
     "Fact",
+    "Field",
     "Map",
+    "Matrix",
+    "NamedPoint",
+    "Range",
     "Section",
     "bar_chart",
     "boxed",
@@ -21,27 +44,38 @@ __all__ = [
     "channel_sheet",
     "colour",
     "contact_sheet",
+    "contours",
     "curves",
     "data_uri",
     "definitions",
     "details",
+    "drawings",
     "enlarged",
     "fitted",
     "gallery",
     "grid",
     "histogram",
     "legend",
+    "line_sheet",
+    "lines",
     "map_rows",
+    "matrices",
     "mosaic",
+    "named_points",
     "notice",
     "overlay",
     "page",
+    "pair_sheet",
     "panel",
     "pixels",
     "plain_list",
+    "ranges",
     "reliability_diagram",
     "save_frames",
     "save_maps",
+    "save_named_points",
     "scaled_maps",
+    "scatter",
     "table",
+    "worked_steps",
 ]

@@ -8,7 +8,12 @@ from pellucid.checks import check_range
 
 
 def table(
-    head: Sequence[str], rows: Iterable[Sequence[object]], caption: str, *, numbers: Iterable[int] = ()
+    head: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    caption: str,
+    *,
+    numbers: Iterable[int] = (),
+    whole: Iterable[int] = (),
 ) -> Markup:
     """A table; the first cell of a row is its heading.
 
@@ -17,11 +22,14 @@ def table(
         rows: cells, escaped unless they are Markup.
         caption: what the table shows.
         numbers: columns set flush right.
+        whole: columns whose words are never broken.
     """
-    right = set(numbers)
+    right, unbroken = set(numbers), set(whole)
 
     def css(column: int) -> Markup:
-        return Markup(' class="n"') if column in right else Markup("")
+        if column in right:
+            return Markup(' class="n"')
+        return Markup(' class="whole"') if column in unbroken else Markup("")
 
     heads = Markup("").join(
         Markup('<th scope="col"{}>{}</th>').format(css(column), name) for column, name in enumerate(head)
@@ -138,6 +146,24 @@ def plain_list(lines: Sequence[str], *, most: int = 200) -> Markup:
     shown = Markup("").join(Markup("<li>{}</li>").format(line) for line in lines[:most])
     rest = Markup("<li>… and {} more</li>").format(len(lines) - most) if len(lines) > most else Markup("")
     return Markup("<ul>{}{}</ul>").format(shown, rest)
+
+
+def drawings(entries: Sequence[tuple[Markup, str]]) -> Markup:
+    """Drawn figures (SVG, what is to be seen in it), side by side where there is room."""
+    inside = Markup("").join(
+        Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(drawn, caption) for drawn, caption in entries
+    )
+    return Markup('<div class="drawings">{}</div>').format(inside)
+
+
+def worked_steps(texts: Sequence[str]) -> Markup:
+    """Worked steps in order: the first line of each says it, the lines below it are set as they stand."""
+    inside = []
+    for text in texts:
+        said, _, worked = text.partition("\n")
+        below = Markup('<pre tabindex="0">{}</pre>').format(worked) if worked else Markup("")
+        inside.append(Markup("<li><strong>{}</strong>{}</li>").format(said, below))
+    return Markup('<ol class="steps">{}</ol>').format(Markup("").join(inside))
 
 
 def _checked(uri: str) -> Markup:

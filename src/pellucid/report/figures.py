@@ -1,24 +1,18 @@
 """Figures: SVG that takes its colours from the page, and PNG panels that stand alone."""
 
-import re
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
 
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from pellucid.metrics import Reliability
 
-INK, SOFT, ACCENT = "#010203", "#040506", "#070809"
-"""Colours that stand for the page's own; replaced in the finished SVG."""
+from ._svg import ACCENT, INK, SOFT, axes_of, inline
 
 SIDE = 2.5
 """Width of a picture in a panel, in inches."""
-
-_PAGE_COLOURS = {INK: "var(--ink)", SOFT: "var(--soft)", ACCENT: "var(--accent)"}
 
 
 def reliability_diagram(bins: Reliability, label: str) -> Markup:
@@ -28,7 +22,7 @@ def reliability_diagram(bins: Reliability, label: str) -> Markup:
         bins: from `metrics.reliability`.
         label: what the figure shows, for those who do not see it.
     """
-    figure, (main, counts) = _figure(4.6, 4.6, rows=2, heights=(4, 1))
+    figure, (main, counts) = axes_of(4.6, 4.6, rows=2, heights=(4, 1))
     edges, count = bins.edges.numpy(), bins.count.numpy()
     width = edges[1:] - edges[:-1]
     main.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
@@ -40,19 +34,19 @@ def reliability_diagram(bins: Reliability, label: str) -> Markup:
     counts.bar(edges[:-1], count, width, align="edge", color=SOFT, alpha=0.6)
     counts.set(xlim=(0, 1), xlabel="probability of the predicted class", ylabel="images")
     counts.locator_params(axis="y", nbins=2)
-    return _svg(figure, label, "reliability")
+    return inline(figure, label, "reliability")
 
 
 def histogram(groups: dict[str, Sequence[float]], label: str, axis: str, *, bins: int = 20) -> Markup:
     """Shares of each group over [0, 1], side by side."""
-    figure, (main,) = _figure(4.6, 2.6)
+    figure, (main,) = axes_of(4.6, 2.6)
     edges = np.linspace(0, 1, bins + 1)
     for (name, values), tone in zip(groups.items(), (ACCENT, INK), strict=False):
         weights = np.full(len(values), 1 / max(1, len(values)))
         main.hist(values, edges, weights=weights, color=tone, alpha=0.55, label=f"{name} ({len(values)})")
     main.set(xlim=(0, 1), xlabel=axis, ylabel="share of the group")
     main.legend(frameon=False, labelcolor=INK)
-    return _svg(figure, label, "histogram")
+    return inline(figure, label, "histogram")
 
 
 def panel(
@@ -90,39 +84,3 @@ def _broken(text: str, letters: float) -> str:
 def _plain(text: str) -> str:
     """Text that no markup of the drawing library changes."""
     return text.replace("$", r"\$")
-
-
-def _figure(width: float, height: float, *, rows: int = 1, heights: Sequence[float] = (1,)) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(rows, 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
-    for place in axes:
-        place.patch.set_alpha(0)
-        place.tick_params(colors=SOFT, labelcolor=INK, labelsize=9)
-        place.xaxis.label.set(color=INK, size=9.5)
-        place.yaxis.label.set(color=INK, size=9.5)
-        for edge, spine in place.spines.items():
-            spine.set(color=SOFT, visible=edge in {"left", "bottom"})
-    figure.patch.set_alpha(0)
-    return figure, axes
-
-
-def _svg(figure: Any, label: str, salt: str) -> Markup:
-    """The figure as inline SVG: text stays text, colours follow the page, the label is read aloud."""
-    from matplotlib import rc_context
-
-    file = StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    text = file.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    for tone, variable in _PAGE_COLOURS.items():
-        text = text.replace(tone, variable)
-    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px; font-family: inherit", text)
-    text = re.sub(r'id="([^"]+)"', rf'id="{salt}-\1"', text)
-    text = re.sub(r"(url\(#|href=\"#)", rf"\g<1>{salt}-", text)
-    opening = re.sub(r' (width|height|version|xmlns(:xlink)?)="[^"]*"', "", text[: text.index(">")])
-    head = f'{opening} role="img" aria-label="{escape(label)}" xmlns:xlink="http://www.w3.org/1999/xlink"'
-    return Markup(head + text[text.index(">") :])

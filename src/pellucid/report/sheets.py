@@ -14,6 +14,7 @@ from torch import Tensor
 from pellucid.checks import check_choice, check_range
 
 from .figures import panel
+from .pictures import pixels
 
 SCALES = ("map", "layer", "unit")
 """Each map from its lowest to its highest value; all by the layer's; or [0, 1] as it is."""
@@ -37,6 +38,26 @@ def contact_sheet(
     wide = min(columns or math.ceil(math.sqrt(len(pictures))), len(pictures))
     rows = [slice(first, first + wide) for first in range(0, len(pictures), wide)]
     panel([pictures[row] for row in rows], [titles[row] for row in rows], path, title)
+
+
+def pair_sheet(
+    before: Tensor, after: Tensor, names: Sequence[str], told: Sequence[str], path: Path, *, title: str = ""
+) -> None:
+    """Images as they are over what was made of them, a column for each, as one PNG.
+
+    Args:
+        before: (N, C, H, W), in [0, 1].
+        after: (N, C, h, w), in [0, 1].
+        names: what each image shows, written over it.
+        told: what was done to each, written between the two.
+        path: the PNG to write.
+        title: over the sheet.
+    """
+    counts = [len(before), len(after), len(names), len(told)]
+    if not counts[0] or len({*counts}) > 1:
+        raise ValueError(f"before, after, names and told must be as many, at least 1, got {counts}")
+    rows = [[pixels(image) for image in images] for images in (before, after)]
+    panel(rows, [list(names), list(told)], path, title)
 
 
 def channel_sheet(maps: Tensor, path: Path, title: str, *, most: int = 256, scale: str = "map") -> int:

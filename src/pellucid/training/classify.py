@@ -1,83 +1,123 @@
-"""Learning to classify: cross-entropy over the images of a set that fits in memory."""
+"""Learning to classify: what a step minimises and tells, and how good a classifier is on a held-out set."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.checks import check_range
-from pellucid.data import ImageSet, batches
-from pellucid.models import Model
+from pellucid.data import Pixels
 
-from .fit import Epoch, fit
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class Classify(nn.Module):
-    """The step: a batch (images, targets) to its mean cross-entropy in nats and its accuracy."""
+    """The step: a batch (images, targets) to its mean cross-entropy in nats and its accuracy.
 
-    def __init__(self, model: nn.Module, *, label_smoothing: float = 0.0) -> None:
-        super().__init__()
-        self.model = model
-        self.label_smoothing = label_smoothing
-
-    def forward(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """Mean loss and accuracy of images (N, C, H, W) in [0, 1] and targets (N,)."""
-        images, targets = batch
-        logits = self.model(images)
-        loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
-        return {"loss": loss, "accuracy": (logits.argmax(dim=1) == targets).float().mean()}
-
-
-def classify(
-    model: Model,
-    images: ImageSet,
-    *,
-    epochs: int = 20,
-    batch_size: int = 64,
-    lr: float = 3e-3,
-    weight_decay: float = 1e-2,
-    generator: torch.Generator | None = None,
-) -> Iterator[Epoch]:
-    """Train a model on a labelled set with AdamW and a one-cycle learning rate.
+    Targets are classes (N,), int64, or distributions over the classes (N, K); those give no accuracy, for the share
+    of mixed labels that are hit is none. Where a network answers (main, others...) while it trains, as one with
+    auxiliary heads does, the others' losses are added with a weight.
 
     Args:
-        model: its targets are the set's, in the same order; trained in place.
-        images: the training set; held in memory as bytes.
-        epochs: passes over the set, at least 1.
-        batch_size: images a step, at least 2; the last batch of an epoch is left out when it is smaller.
-        lr: highest learning rate, positive.
-        weight_decay: of AdamW, at least 0.
-        generator: of the order of the images.
-
-    Yields:
-        Epoch, with loss and accuracy on the training images as they were met.
+        model: maps images (N, C, H, W) in [0, 1] to logits (N, K).
+        label_smoothing: share of the target spread evenly over all classes, in [0, 1).
+        class_weights: (K,), how much an image of each class counts; None counts all alike.
+        auxiliary: weight of the other heads' losses, at least 0 (C. Szegedy et al., CVPR 2015: 0.3).
     """
-    check_range("epochs", epochs, 1)
-    check_range("batch_size", batch_size, 2)
-    if not lr > 0:
-        raise ValueError(f"lr must be positive, got {lr}")
-    pixels, targets = _in_memory(model, images)
-    count = max(1, len(pixels) // batch_size)
-    step = Classify(model)
-    optimizer = torch.optim.AdamW(step.parameters(), lr=lr, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * count)
 
-    def shuffled(_epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.randperm(len(pixels), generator=generator)
-        for chosen in torch.split(order, batch_size)[:count]:
-            yield pixels[chosen].float() / 255, targets[chosen]
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        label_smoothing: float = 0.0,
+        class_weights: Tensor | None = None,
+        auxiliary: float = 0.3,
+    ) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing}")
+        check_range("auxiliary", auxiliary, 0)
+        self.model = model
+        self.label_smoothing, self.auxiliary = label_smoothing, auxiliary
+        self.class_weights: Tensor | None
+        self.register_buffer("class_weights", class_weights, persistent=False)
 
-    yield from fit(step, shuffled, optimizer, epochs=epochs, schedule=schedule)
+    def forward(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """Mean loss and accuracy of images (N, C, H, W) in [0, 1] and targets (N,) or (N, K)."""
+        images, targets = batch
+        answer = self.model(images)
+        logits, *others = answer if isinstance(answer, tuple) else (answer,)
+        loss = self._loss(logits, targets)
+        for other in others:
+            loss = loss + self.auxiliary * self._loss(other, targets)
+        if targets.ndim == 2:
+            return {"loss": loss}
+        return {"loss": loss, "accuracy": (logits.detach().argmax(dim=1) == targets).float().mean()}
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=self.label_smoothing)
 
 
-def _in_memory(model: Model, images: ImageSet) -> tuple[Tensor, Tensor]:
-    """(N, C, H, W), uint8, and (N,), int64; an unreadable image is an error here."""
-    read = list(batches(images, model.geometry, batch_size=256))
-    failed = [error for batch in read for error in batch.errors]
-    if failed:
-        raise ValueError(f"{failed[0].file}: {failed[0].reason} ({len(failed)} unreadable training images)")
-    targets = images.targets
-    if (targets < 0).any():
-        raise ValueError(f"{images.path}: {int((targets < 0).sum())} training images have no label")
-    return torch.cat([batch.pixels for batch in read]), targets
+@dataclass(frozen=True)
+class Judgement:
+    """How good a classifier is on a set."""
+
+    loss: float  # mean cross-entropy, nats
+    hits: int  # images whose most probable class is theirs
+    count: int  # images
+
+    @property
+    def accuracy(self) -> float:
+        """Share that is right, in [0, 1]."""
+        return self.hits / self.count
+
+
+@torch.no_grad()
+def judge(model: nn.Module, pixels: Pixels, *, fabric: "Fabric | None" = None, batch_size: int = 500) -> Judgement:
+    """A classifier's loss and accuracy on a set, in eval mode; its mode is as it was afterwards.
+
+    Args:
+        model: maps images (N, C, H, W) in [0, 1] to logits (N, K).
+        pixels: the set, labelled.
+        fabric: of the training: its device and precision; several processes share the work.
+        batch_size: images a forward pass, at least 1.
+    """
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    device = next(iter(model.parameters())).device
+    total = torch.zeros(3, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
+    try:
+        for images, classes in _shares(pixels, batch_size, fabric):
+            logits = _logits(model, images.to(device), fabric)
+            targets = classes.to(device)
+            losses = F.cross_entropy(logits, targets, reduction="sum")
+            hits = (logits.argmax(dim=1) == targets).sum()
+            total += torch.stack([losses, hits, torch.full_like(hits, len(targets))]).to(total.dtype)
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    if fabric is not None and fabric.world_size > 1:
+        total = fabric.all_reduce(total, reduce_op="sum")
+    loss, hits, count = total.tolist()
+    return Judgement(loss / count, int(hits), int(count))
+
+
+def _shares(pixels: Pixels, batch_size: int, fabric: "Fabric | None") -> Iterator[tuple[Tensor, Tensor]]:
+    """This process's share of a set, in batches of images in [0, 1]."""
+    rank, world = (0, 1) if fabric is None else (fabric.global_rank, fabric.world_size)
+    for chosen in torch.split(torch.arange(rank, len(pixels), world), batch_size):
+        yield pixels.pixels[chosen].float() / 255, pixels.targets[chosen]
+
+
+def _logits(model: nn.Module, images: Tensor, fabric: "Fabric | None") -> Tensor:
+    """Logits (N, K), float32, at the training's precision."""
+    if fabric is None:
+        answer: Tensor = model(images)
+        return answer.float()
+    with fabric.autocast():
+        answer = model(images.to(next(model.parameters()).dtype))
+    return answer.float()

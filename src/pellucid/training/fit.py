@@ -1,79 +1,205 @@
 """Training as a generator over lightning-fabric: the caller stops, logs, draws and saves between the records."""
 
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from pellucid.checks import check_range
+from pellucid.checks import check_count
 from pellucid.progress import steps as progress
+
+from .averaging import Average
+from .schedules import Schedule
+from .state import State
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+Batches: TypeAlias = Iterable[Any] | Callable[[int, int], Iterable[Any]]
+"""What an epoch is made of: an iterable used anew each epoch, or (epoch from 0, skip) -> its batches from skip on."""
+
+LOOK = 50
+"""Steps between two looks at the loss where each would make the device wait."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training data, told while the weights changed."""
+    """A pass over the training data, or its beginning, told while the weights changed."""
 
     epoch: int  # from 1
-    steps: int  # batches so far
-    values: dict[str, float]  # mean over the epoch of what the step returned, "loss" among it
-    lr: float  # learning rate at its end
-    seconds: float  # it took
+    steps: int  # updates of the weights so far
+    values: dict[str, float]  # mean over the epoch's batches of what the step returned, "loss" among it
+    lr: float  # learning rate of the last update
+    seconds: float  # spent in this epoch
+    is_over: bool = True  # False for a record amid the epoch
 
 
 def fit(
     step: nn.Module,
-    batches: Callable[[int], Iterable[Any]],
+    batches: Batches,
     optimizer: torch.optim.Optimizer,
     *,
     epochs: int,
-    schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
-    accelerator: str = "cpu",
+    schedule: Schedule | torch.optim.lr_scheduler.LRScheduler | None = None,
+    average: Average | None = None,
+    accumulate: int = 1,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    state: State | None = None,
+    every: int | None = None,
+    fabric: "Fabric | None" = None,
 ) -> Iterator[Epoch]:
     """Minimise what a step calls its loss.
 
     Args:
-        step: maps a batch to numbers by name, (N,)-free scalars; "loss" is minimised, the rest is reported.
-        batches: epoch (from 0) -> its batches.
+        step: maps a batch to scalars by name; "loss" is minimised, the rest is reported; on the fabric's device.
+        batches: an iterable used anew each epoch, or a callable (epoch from 0, skip) -> its batches from skip on.
         optimizer: over the step's parameters.
         epochs: passes over the data, at least 1.
-        schedule: moved on after every batch.
-        accelerator: as lightning-fabric names it: cpu, cuda, mps or auto.
+        schedule: moved on after every update.
+        average: moving average of the weights, updated after every update.
+        accumulate: batches whose mean gradient makes one update, at least 1.
+        clip_norm: longest gradient, all parameters together; longer ones are shortened to it.
+        clip_value: largest entry of the gradient.
+        state: where a run stands; a loaded one goes on there. It is kept up to date before every record.
+        every: updates between two records amid an epoch; None gives whole epochs only.
+        fabric: devices, processes and precision; None is one CPU process in float32.
 
     Yields:
-        Epoch, after each; the step is in training mode again when the generator goes on.
+        Epoch, after each epoch (and amid it, is_over False); the step trains again when the generator goes on.
 
     Raises:
-        ValueError: the loss is no longer finite; says when.
+        ValueError: an option is out of range, an epoch has no batch, or the loss is no longer finite; says when.
     """
-    from lightning_fabric import Fabric
-
-    check_range("epochs", epochs, 1)
-    fabric = Fabric(accelerator=accelerator, devices=1)
-    wrapped, engine = fabric.setup(step, optimizer)
-    taken = 0
-    with progress("training", epochs) as done:
-        for epoch in range(epochs):
-            started = time.perf_counter()
-            sums: dict[str, Tensor] = {}
-            wrapped.train()
-            count = 0
-            for batch in batches(epoch):
-                values = wrapped(fabric.to_device(batch))
-                if not torch.isfinite(values["loss"]):
-                    rate = optimizer.param_groups[0]["lr"]
-                    raise ValueError(f"the loss became {values['loss']:g} at epoch {epoch + 1}, lr {rate:g}: lower lr")
-                engine.zero_grad(set_to_none=True)
-                fabric.backward(values["loss"])
-                engine.step()
+    check_count("epochs", epochs, 1)
+    check_count("accumulate", accumulate, 1)
+    check_count("every", 1 if every is None else every, 1)
+    for name, bound in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+        if bound is not None and not 0 < bound < math.inf:
+            raise ValueError(f"{name} must be positive, got {bound}")
+    clips = {"max_norm": clip_norm, "clip_val": clip_value}
+    state = State() if state is None else state
+    updates = _Updates(step, optimizer, fabric or _one_process(), state, clips)
+    length = len(batches) if hasattr(batches, "__len__") else None  # type: ignore[arg-type]
+    total = epochs * (length or 1)
+    with progress("training", total) as done:
+        done(state.epoch * (length or 1) + (state.batch if length else 0))
+        while state.epoch < epochs:
+            updates.wrapped.train()
+            for group in _groups(_from(batches, state.epoch, state.batch), accumulate):
+                updates.take(group)
                 if schedule is not None:
                     schedule.step()
-                count += 1
-                for name, value in values.items():
-                    sums[name] = sums.get(name, torch.zeros(())) + value.detach().cpu()
-            taken += count
-            means = {name: float(total) / max(1, count) for name, total in sums.items()}
-            yield Epoch(epoch + 1, taken, means, optimizer.param_groups[0]["lr"], time.perf_counter() - started)
-            done(1)
+                if average is not None:
+                    average.update()
+                done(len(group) if length else 0)
+                if every is not None and state.steps % every == 0 and state.batch != length:
+                    yield updates.record(is_over=False)
+                    updates.wrapped.train()
+            record = updates.record(is_over=True)
+            state.next_epoch()
+            done(0 if length else 1)
+            yield record
+
+
+class _Updates:
+    """Takes updates and counts them."""
+
+    def __init__(
+        self,
+        step: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        fabric: "Fabric",
+        state: State,
+        clips: Mapping[str, float | None],
+    ) -> None:
+        self.wrapped, self.engine = fabric.setup(step, optimizer)
+        self.optimizer, self.fabric, self.state = optimizer, fabric, state
+        self.clips = {name: bound for name, bound in clips.items() if bound is not None}
+        self.started = time.perf_counter() - state.seconds
+        self.is_closed_form = isinstance(optimizer, torch.optim.LBFGS)
+
+    def take(self, group: Sequence[Any]) -> None:
+        """One update from a group of batches."""
+        state = self.state
+        if state.batch == 0:
+            self.started = time.perf_counter()
+        state.lr = float(self.optimizer.param_groups[0]["lr"])
+        group = [self.fabric.to_device(batch) for batch in group]
+        if self.is_closed_form:  # it asks for the loss several times
+            told: list[list[dict[str, Tensor]]] = []
+
+            def closure() -> Tensor:
+                told.append(self._backward(group))
+                return torch.stack([values["loss"].detach() for values in told[-1]]).mean()
+
+            self.optimizer.step(closure)  # type: ignore[arg-type]  # LBFGS takes a tensor
+            values = told[0]
+        else:
+            values = self._backward(group)
+            self.engine.step()
+        for each in values:
+            state.add(each)
+        state.batch += len(group)
+        state.steps += 1
+        if state.steps % LOOK == 0:
+            self._check(state.sums["loss"])
+
+    def record(self, *, is_over: bool) -> Epoch:
+        """What the epoch gave so far, in all processes together."""
+        state = self.state
+        if state.batch == 0:
+            raise ValueError(f"epoch {state.epoch + 1} has no batch: more images, or a smaller batch_size")
+        if self.fabric.world_size > 1:
+            state.sums = {name: self.fabric.all_reduce(total, reduce_op="mean") for name, total in state.sums.items()}
+        self._check(state.sums["loss"])
+        state.seconds = time.perf_counter() - self.started
+        means = {name: float(total) / state.batch for name, total in state.sums.items()}
+        return Epoch(state.epoch + 1, state.steps, means, self.state.lr, state.seconds, is_over)
+
+    def _backward(self, group: Sequence[Any]) -> list[dict[str, Tensor]]:
+        """The mean gradient of a group, clipped; what the step told of each batch."""
+        self.engine.zero_grad(set_to_none=True)
+        told = []
+        for place, batch in enumerate(group):
+            with self.fabric.no_backward_sync(self.wrapped, enabled=place + 1 < len(group)):
+                values = self.wrapped(batch)
+                loss = values["loss"]
+                if loss.device.type == "cpu":
+                    self._check(loss)
+                self.fabric.backward(loss / len(group) if len(group) > 1 else loss)
+            told.append(values)
+        for kind, bound in self.clips.items():
+            self.fabric.clip_gradients(self.wrapped, self.engine, **{kind: bound})  # type: ignore[arg-type]
+        return told
+
+    def _check(self, loss: Tensor) -> None:
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            where = f"epoch {self.state.epoch + 1} step {self.state.batch + 1}"
+            raise ValueError(f"the loss became {value:g} at {where}, lr {self.state.lr:g}: lower lr")
+
+
+def _one_process() -> "Fabric":
+    from lightning_fabric import Fabric
+
+    return Fabric(accelerator="cpu", devices=1)
+
+
+def _from(batches: Batches, epoch: int, skip: int) -> Iterable[Any]:
+    """The batches of an epoch, the first ones left out."""
+    if callable(batches):
+        return batches(epoch, skip)
+    return islice(batches, skip, None)
+
+
+def _groups(batches: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of so many batches; the last may be shorter."""
+    left = iter(batches)
+    while group := list(islice(left, size)):
+        yield group

@@ -1,0 +1,9 @@
+"""Recipes: trainings ready to be asked for by name; each is a function whose options are the flags of `pellucid train`.
+
+recipe(data, run, fabric, *, options) -> what it tells, line by line; everything else goes into the run.
+"""
+
+from ._told import Told
+from .classify import classify
+
+__all__ = ["Told", "classify"]

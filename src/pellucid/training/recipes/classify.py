@@ -1,0 +1,206 @@
+"""Classify: learn to tell the classes of any labelled image set apart, with any network."""
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pellucid.checks import check_choice, check_count
+from pellucid.data import Pixels, batches_of, channel_statistics
+from pellucid.training.averaging import Average
+from pellucid.training.classify import Classify
+from pellucid.training.fit import Epoch, fit
+from pellucid.training.fresh import fresh_model
+from pellucid.training.optimizers import optimizer as optimizer_of
+from pellucid.training.schedules import Schedule
+from pellucid.training.sets import Sets, open_sets
+from pellucid.training.state import State
+from pellucid.training.stopping import Stopping
+
+from ._following import Following, Told
+from ._mixing import mixed
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from pellucid.training.runs import Run
+
+
+def classify(
+    data: str,
+    run: "Run",
+    fabric: "Fabric",
+    sets: Sets | None = None,
+    /,
+    *,
+    model: str = "",
+    size: int | None = None,
+    channels: int | None = None,
+    val: float = 0.1,
+    limit: int | None = None,
+    epochs: int = 20,
+    batch_size: int = 64,
+    optimizer: str = "adamw",
+    lr: float = 3e-3,
+    momentum: float = 0.9,
+    weight_decay: float = 1e-2,
+    schedule: str = "one_cycle",
+    rate: float | None = None,
+    period: float | None = None,
+    warmup: float = 0.0,
+    augmentation: str = "none",
+    mixup: float = 0.0,
+    cutmix: float = 0.0,
+    label_smoothing: float = 0.0,
+    class_weights: str = "none",
+    auxiliary: float = 0.3,
+    normalization: str = "channel",
+    average: float = 0.0,
+    accumulate: int = 1,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    monitor: str = "",
+    patience: int | None = None,
+    min_delta: float = 0.0,
+    eval_train: bool = False,
+    every: int | None = 500,
+    tensorboard: bool = False,
+    seed: int = 0,
+) -> Iterator[Told]:
+    """Learn to classify a labelled image set.
+
+    Args:
+        data: a built-in set (digits, cifar10, mnist), or a folder or zip of labelled pictures.
+        run: the folder it is told in; where it holds a checkpoint, the training goes on there.
+        fabric: devices, processes and precision.
+        sets: the set, where it has been read already.
+        model: NAME of the zoo (or zoo:NAME,argument=value), torchvision:NAME, timm:NAME, or a trained model's folder.
+        size: side of the images; None takes theirs, up to 64, else 224.
+        channels: 1 for gray, 3 for colour; None takes the first picture's.
+        val: share of the training part (below 1), or number of its images, held out to choose the best epoch by.
+        limit: images of the training part that are used, chosen by class; None uses all.
+        epochs: passes over the training part, at least 1.
+        batch_size: images a step, over all processes together, at least 1.
+        optimizer: sgd, momentum, nesterov, rmsprop, adam, adamw, adagrad or lbfgs.
+        lr: learning rate, positive; the highest of a schedule.
+        momentum: of momentum and nesterov, in [0, 1).
+        weight_decay: at least 0; biases and norm parameters are not decayed.
+        schedule: constant, step, exponential, inverse, cosine, one_cycle or plateau (which watches val_loss).
+        rate: of the schedule; None is step 0.1, exponential 0.95 an epoch, inverse 0.1, plateau 0.5.
+        period: epochs between two steps of the step schedule; None is a third of all.
+        warmup: epochs of rising learning rate at the start, at least 0.
+        augmentation: none, cifar, strong, digits, or operations such as hflip=0.5,crop=4,rotate=15; training part only.
+        mixup: Beta parameter of mixup, positive; 0 leaves it out.
+        cutmix: Beta parameter of cutmix, positive; 0 leaves it out.
+        label_smoothing: share of each label spread over all classes, in [0, 1).
+        class_weights: none, or balanced: rare classes count for as much as frequent ones.
+        auxiliary: weight of the losses of auxiliary heads, where the network has some, at least 0.
+        normalization: channel (mean and std of the training part), half (0.5 and 0.5) or none.
+        average: decay of a moving average of the weights, in (0, 1), which is then judged and kept; 0 keeps none.
+        accumulate: batches whose mean gradient makes one update, at least 1.
+        clip_norm: longest gradient; None clips nothing.
+        clip_value: largest entry of the gradient; None clips nothing.
+        monitor: value by which the best epoch is chosen; "" is val_accuracy, or the last epoch where val is 0.
+        patience: epochs without a better value after which training stops; None never stops early.
+        min_delta: what counts as better must differ by more than this, at least 0.
+        eval_train: judge the training part too, in eval mode, after each epoch.
+        every: updates between two checkpoints amid an epoch; None checkpoints after each epoch only.
+        tensorboard: write TensorBoard's event files too (needs the package tensorboard).
+        seed: of the split, the first weights, the order, the augmentation and dropout.
+
+    Yields:
+        Told, before the first epoch, after each, and once at the end.
+
+    Raises:
+        ValueError: an option is out of range, or the set or the network cannot be used; says the remedy.
+    """
+    check_count("seed", seed, 0)
+    sets = open_sets(data, size=size, channels=channels, val=val, limit=limit, seed=seed) if sets is None else sets
+    torch.manual_seed(seed)
+    mean, std = _statistics(normalization, sets.train)
+    net = fresh_model(model, classes=sets.train.classes, geometry=sets.geometry, mean=mean, std=std)
+    weights = _class_weights(class_weights, sets.train)
+    step = Classify(net, label_smoothing=label_smoothing, class_weights=weights, auxiliary=auxiliary)
+    step.to(fabric.device)
+    tuned = optimizer_of(optimizer, step, lr=lr, momentum=momentum, weight_decay=weight_decay)
+    batches = batches_of(
+        sets.train,
+        batch_size=batch_size,
+        seed=seed,
+        policy=augmentation,
+        shard=(fabric.global_rank, fabric.world_size),
+    )
+    rates = Schedule(
+        tuned,
+        schedule,
+        epochs=epochs,
+        steps_per_epoch=max(1, math.ceil(len(batches) / accumulate)),
+        rate=rate,
+        period=period,
+        warmup=warmup,
+    )
+    following = Following(
+        run=run,
+        fabric=fabric,
+        sets=sets,
+        step=step,
+        optimizer=tuned,
+        schedule=rates,
+        average=Average(net, decay=average) if average else None,
+        stopping=_stopping(monitor, patience, min_delta, sets),
+        state=State(),
+        epochs=epochs,
+        eval_train=eval_train,
+        tensorboard=tensorboard,
+    )
+    torch.manual_seed(
+        seed + 1 + fabric.global_rank
+    )  # dropout differs from process to process, the first weights do not
+
+    def train() -> Iterator[Epoch]:
+        return fit(
+            step,
+            mixed(batches, mixup=mixup, cutmix=cutmix),
+            tuned,
+            epochs=epochs,
+            schedule=rates,
+            average=following.average,
+            accumulate=accumulate,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+            state=following.state,
+            every=every,
+            fabric=fabric,
+        )
+
+    yield from following(train)
+
+
+def _statistics(normalization: str, train: Pixels) -> tuple[list[float], list[float]]:
+    """Mean and std per channel, of images in [0, 1]."""
+    check_choice("normalization", normalization, ("channel", "half", "none"))
+    if normalization == "channel":
+        found = channel_statistics(train.pixels)
+        return list(found.mean), [max(std, 1e-3) for std in found.std]  # a constant channel has no spread
+    count = train.pixels.shape[1]
+    return ([0.5] * count, [0.5] * count) if normalization == "half" else ([0.0] * count, [1.0] * count)
+
+
+def _class_weights(name: str, train: Pixels) -> Tensor | None:
+    """(K,): N / (K n) for a class of n images, so that the mean over the images is 1."""
+    check_choice("class_weights", name, ("none", "balanced"))
+    if name == "none":
+        return None
+    counts = train.targets.bincount(minlength=len(train.classes)).clamp(min=1)
+    return (len(train) / (len(counts) * counts)).float()
+
+
+def _stopping(monitor: str, patience: int | None, min_delta: float, sets: Sets) -> Stopping | None:
+    """By which value the best epoch is chosen; None keeps the last."""
+    if not monitor and sets.val is None:
+        if patience is not None:
+            raise ValueError("patience must be None without a val part: there is nothing to choose by")
+        return None
+    return Stopping(monitor or "val_accuracy", patience=patience, min_delta=min_delta)

@@ -1,0 +1,256 @@
+"""A run: a folder that tells everything about a training, is readable at every moment, and can be gone on with.
+
+record.json          that pellucid made it, and with which versions
+config.yaml          the recipe, its data and all its options
+metrics.jsonl        a line an epoch, appended and flushed; metrics.csv is the same as a table
+last.pt              the last checkpoint: weights, optimizer, schedule, position and random state; tensors and numbers
+model.json           the best model so far, with its weights.safetensors: the folder is a MODEL
+results.json         what came out; it is there once the run has finished
+index.html           the page
+"""
+
+import csv
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from pellucid.files import check_new_folder, write_json
+from pellucid.records import record as made
+
+OURS = re.compile(
+    r"(record|model|results|config|metrics|index|last|weights(-\w+)?|figures/[\w-]+|tensorboard/events[\w.-]*)"
+    r"\.?(json|jsonl|yaml|csv|html|pt|safetensors|png|svg)?|\.lock"
+)
+"""The files a run may hold; a folder with others is not replaced."""
+
+
+class Part(Protocol):
+    """Anything that can be put into a checkpoint: a module, an optimizer, a schedule, a State."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """What it holds: tensors, numbers, words, lists and mappings of them."""
+
+    def load_state_dict(self, saved: Any) -> Any:
+        """Take it back."""
+
+
+class Run:
+    """A run's folder.
+
+    Args:
+        folder: it must hold a run; `Run.create` makes one.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.config = _config(self.folder)
+
+    @classmethod
+    def create(cls, folder: str | Path, config: Mapping[str, Any], *, seed: int = 0, force: bool = False) -> "Run":
+        """Make a run's folder.
+
+        Args:
+            folder: to make.
+            config: recipe, data and options, as they are to stand in config.yaml.
+            seed: of the record.
+            force: replace a run that stands there, if pellucid made all of it.
+
+        Raises:
+            ValueError: the folder is there and may not be replaced; says the remedy.
+        """
+        place = Path(folder)
+        _make_room(place, force=force)
+        place.mkdir(parents=True, exist_ok=True)
+        stamp = made("train", options=config, model={}, seed=seed, data={"path": str(config.get("data", ""))})
+        write_json(place / "record.json", stamp.json())
+        with written(place / "config.yaml") as new:
+            import yaml
+
+            new.write_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        return cls(place)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other process from writing to the run while the block runs; a killed process lets go of it."""
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ValueError(f"{self.folder}: another process is training this run") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it came to its end."""
+        return (self.folder / "results.json").is_file()
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What came out; empty before the end."""
+        return _json(self.folder / "results.json") if self.is_finished else {}
+
+    def records(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl so far; one cut short by a crash is left out."""
+        path = self.folder / "metrics.jsonl"
+        lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+        return [json.loads(line) for line in lines if line.endswith(b"\n")]
+
+    def log(self, values: Mapping[str, Any]) -> None:
+        """Append a line; it is on the disk when the call returns."""
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._table(values)
+
+    def checkpoint(self, parts: Mapping[str, Part], random: list[torch.Tensor] | None = None) -> None:
+        """Write the last checkpoint, whole or not at all.
+
+        Args:
+            parts: by name, all that changes while one trains.
+            random: random states, one a process; None: of this one.
+
+        Raises:
+            OSError: no room; the checkpoint before it is still there.
+        """
+        log = self.folder / "metrics.jsonl"
+        states = [torch.get_rng_state()] if random is None else random
+        saved = {
+            "format": 1,
+            "parts": {name: dict(part.state_dict()) for name, part in parts.items()},
+            "random": states,
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "lines": log.stat().st_size if log.is_file() else 0,
+        }
+        with written(self.folder / "last.pt") as new:
+            torch.save(saved, new)
+
+    def restore(self, parts: Mapping[str, Part], rank: int = 0) -> bool:
+        """Put the last checkpoint back; False when there is none yet. Lines logged after it are taken back.
+
+        Args:
+            parts: as they were checkpointed, freshly made.
+            rank: of this process, whose random state it gets; the first one takes the lines back.
+
+        Raises:
+            ValueError: the checkpoint is damaged, or of another kind of run.
+        """
+        path = self.folder / "last.pt"
+        saved: dict[str, Any] = {"lines": 0}
+        if path.is_file():
+            try:
+                saved = torch.load(path, map_location="cpu", weights_only=True)
+            except Exception as error:  # a damaged file raises whatever its reader meets
+                raise ValueError(f"{path}: not a readable checkpoint; start again with --force") from error
+            if set(saved["parts"]) != set(parts):
+                raise ValueError(f"{path}: holds {', '.join(saved['parts'])}, not {', '.join(parts)}")
+            for name, part in parts.items():
+                part.load_state_dict(saved["parts"][name])
+            torch.set_rng_state(saved["random"][min(rank, len(saved["random"]) - 1)])
+            if saved["cuda"] and len(saved["cuda"]) == torch.cuda.device_count():
+                torch.cuda.set_rng_state_all(saved["cuda"])
+        log = self.folder / "metrics.jsonl"
+        if rank == 0 and log.is_file() and log.stat().st_size > saved["lines"]:
+            os.truncate(log, saved["lines"])
+            self._table()
+        return path.is_file()
+
+    def finish(self, results: Mapping[str, Any]) -> None:
+        """Write results.json: the run has come to its end."""
+        with written(self.folder / "results.json") as new:
+            write_json(new, dict(results))
+
+    def _table(self, values: Mapping[str, Any] | None = None) -> None:
+        """Append a row to metrics.csv; write it anew where the columns are others, or no row is given."""
+        path = self.folder / "metrics.csv"
+        if values is not None and path.is_file():
+            with path.open(newline="", encoding="utf-8") as file:
+                columns = next(csv.reader(file), [])
+            if set(values) <= set(columns):
+                with path.open("a", newline="", encoding="utf-8") as file:
+                    csv.DictWriter(file, columns).writerow(values)
+                return
+        records = self.records()
+        columns = list(dict.fromkeys(name for line in records for name in line))
+        with written(path) as new, new.open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, columns)
+            table.writeheader()
+            table.writerows(records)
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A neighbour to write to, which takes path's place when the block ends well; safe against a crash of the machine.
+
+    Raises:
+        OSError: it could not be written; path is as it was.
+    """
+    new = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield new
+        with new.open("rb") as file:
+            os.fsync(file.fileno())
+        new.replace(path)
+    except (OSError, RuntimeError) as error:  # RuntimeError: torch's own writer, when the disk is full
+        raise OSError(f"{path} could not be written ({error}); is the disk full? What was there is kept") from error
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a run."""
+    return (folder / "config.yaml").is_file() and (folder / "record.json").is_file()
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """The recipe and its options."""
+    import yaml
+
+    if not is_run(folder):
+        raise ValueError(
+            f"{folder}: is not a run (it has no config.yaml and record.json); make one with pellucid train"
+        )
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{folder / 'config.yaml'}: not readable ({' '.join(str(error).split())})") from error
+    if not isinstance(config, dict) or "recipe" not in config:
+        raise ValueError(f"{folder / 'config.yaml'}: must name a recipe")
+    return config
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not readable ({error})") from error
+    if not isinstance(told, dict):
+        raise ValueError(f"{path}: must hold an object")
+    return told
+
+
+def _make_room(place: Path, *, force: bool) -> None:
+    """Refuse a folder that must not be replaced; clear one that may be."""
+    if is_run(place):
+        if not force:
+            raise ValueError(
+                f"{place} holds a run already: go on with --resume, replace it with --force, or name another"
+            )
+        names = sorted(p.relative_to(place).as_posix() for p in place.rglob("*") if not p.is_dir())
+        foreign = [name for name in names if not OURS.fullmatch(name) and not name.endswith(".part")]
+        if foreign:
+            raise ValueError(f"{place} holds {foreign[0]}, which pellucid did not make; move it away before --force")
+        shutil.rmtree(place)
+    check_new_folder(place)

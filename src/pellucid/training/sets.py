@@ -1,0 +1,127 @@
+"""The three parts of a labelled image set, in memory: to learn from, to choose by, and to be judged by once.
+
+Choices (the best epoch, when to stop) are made on val; test is read at the end.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from pellucid.checks import check_choice, check_count, check_range
+from pellucid.data import ImageSet, Pixels, builtin, content_keys, in_memory, open_images, split_indices
+from pellucid.data.builtin import IMAGES
+from pellucid.geometry import Geometry
+
+SMALL = 64
+"""Pictures of up to this side are taken as they are; larger ones are brought to LARGE unless a size is given."""
+
+LARGE = 224
+
+
+@dataclass(frozen=True)
+class Sets:
+    """A labelled set in parts; no picture stands in two of them."""
+
+    geometry: Geometry  # the frame every picture was brought to
+    train: Pixels
+    val: Pixels | None  # None: nothing is held out
+    test: Pixels | None  # None: the set has no test part
+    notes: tuple[str, ...]  # what was left out, and why
+
+
+def open_sets(
+    data: str,
+    *,
+    size: int | None = None,
+    channels: int | None = None,
+    val: float = 0.1,
+    limit: int | None = None,
+    seed: int = 0,
+) -> Sets:
+    """Read a labelled set into memory, in parts.
+
+    Args:
+        data: a built-in image set (digits, cifar10, mnist), or a path as `open_images` takes it.
+        size: side of the images; None takes theirs, up to 64, else 224.
+        channels: 1 for gray, 3 for colour; None takes the first picture's.
+        val: share of the training part (below 1), or number of its images, held out to choose by; 0 for none. A set
+            with a val part of its own keeps that one.
+        limit: images of the training part that are used, chosen by class; None uses all.
+        seed: of what is held out, and of a test part where the set has none (a fifth).
+
+    Raises:
+        ValueError: no such set, pictures without labels or that cannot be read, or a class left without any.
+    """
+    check_range("val", val, 0)
+    for name, number in (("size", size), ("limit", limit)):
+        check_count(name, 1 if number is None else number, 1)
+    check_choice("channels", str(channels), ("None", "1", "3"))
+    parts = _parts(data, seed)
+    geometry = _geometry(next(iter(parts.values())), size, channels)
+    found = {name: in_memory(images, geometry) for name, images in parts.items()}
+    train, notes = _without_twins(found)
+    if limit is not None and limit < len(train):
+        train = train.subset(_some(train, limit, seed + 2))
+    held = found.get("val")
+    if held is None and val:
+        split = split_indices(
+            train.targets,
+            val=val,
+            test=0.0,
+            contents=content_keys(train.pixels),
+            generator=torch.Generator().manual_seed(seed + 1),
+        )
+        train, held = train.subset(split.train), train.subset(split.val)
+    return Sets(geometry, train, held, found.get("test"), notes)
+
+
+def _parts(data: str, seed: int) -> dict[str, ImageSet]:
+    """train, and test and val where there are any."""
+    if data in IMAGES:
+        return {split: _labelled(builtin(data, split=split, seed=seed)) for split in ("train", "test")}
+    images = open_images(data, split="all")
+    names = [name for name in ("train", "val", "test") if name in images.splits]
+    if "train" in names:
+        return {name: _labelled(open_images(data, split=name)) for name in names if name == "train" or _has(data, name)}
+    split = split_indices(_labelled(images).targets, test=0.2, generator=torch.Generator().manual_seed(seed))
+    return {name: images.subset(part.tolist()) for name, part in (("train", split.train), ("test", split.test))}
+
+
+def _has(data: str, name: str) -> bool:
+    """Whether a part has labels; one without cannot judge."""
+    return bool((open_images(data, split=name).targets >= 0).any())
+
+
+def _labelled(images: object) -> ImageSet:
+    if not isinstance(images, ImageSet) or not images.labels:
+        raise ValueError(f"{getattr(images, 'path', images)}: has no labelled pictures; put them into a folder a class")
+    return images
+
+
+def _geometry(images: ImageSet, size: int | None, channels: int | None) -> Geometry:
+    """The frame: the first picture's own, where nothing else is said."""
+    first = images.read(0)
+    channels = (1 if first.shape[0] == 1 else 3) if channels is None else channels
+    height, width = first.shape[-2:]
+    if size is None:
+        size = min(height, width) if min(height, width) <= SMALL else LARGE
+    if height == width and size in {height, *range(SMALL + 1)}:
+        return Geometry((size, size), None, "bilinear", channels)
+    return Geometry((size, size), size if size <= SMALL else round(size * 256 / 224), "bilinear", channels)
+
+
+def _without_twins(found: dict[str, Pixels]) -> tuple[Pixels, tuple[str, ...]]:
+    """The training part without the pictures that stand in another part too."""
+    train = found["train"]
+    judged = {key for name, part in found.items() if name != "train" for key in content_keys(part.pixels)}
+    keep = [place for place, key in enumerate(content_keys(train.pixels)) if key not in judged]
+    if len(keep) == len(train):
+        return train, ()
+    note = f"{len(train) - len(keep)} training pictures stand in another part too and are left out"
+    return train.subset(torch.tensor(keep)), (note,)
+
+
+def _some(train: Pixels, limit: int, seed: int) -> torch.Tensor:
+    """Positions of so many images, every class in proportion."""
+    generator = torch.Generator().manual_seed(seed)
+    return split_indices(train.targets, val=limit, test=0.0, generator=generator).val

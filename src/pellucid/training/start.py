@@ -1,0 +1,113 @@
+"""Start a recipe in a new run, or go on with one: both yield what is told after every epoch."""
+
+import inspect
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pellucid.checks import check_choice, near
+from pellucid.methods import Method, methods, options
+
+from .engine import engine
+from .runs import Run
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from .recipes import Told
+
+
+def start(recipe: str, data: str, folder: str | Path, /, *, force: bool = False, **given: Any) -> Iterator["Told"]:
+    """Train by a recipe into a new run folder.
+
+    Args:
+        recipe: its name, such as classify.
+        data: what it learns from.
+        folder: of the run, to be made.
+        force: replace a run that stands there.
+        given: options of the recipe and of the engine (device, devices, nodes, strategy, precision).
+
+    Yields:
+        Told, after each epoch, and once more at the end.
+
+    Raises:
+        ValueError: an unknown recipe or option, a folder that must not be replaced, or whatever the recipe refuses.
+    """
+    from . import recipes
+
+    known = methods(recipes)
+    check_choice("recipe", recipe, known)
+    run_on, told = _parted(known[recipe], given)
+    fabric = engine(**run_on)
+    config = {"recipe": recipe, "data": data, **_defaults(engine), **run_on, **_defaults(known[recipe]), **told}
+    run = _made(folder, config, fabric, force=force)
+    try:
+        yield from _going(known[recipe], run, fabric)
+    except ValueError:
+        if fabric.is_global_zero and not run.records():
+            shutil.rmtree(run.folder)  # refused before anything was learned
+        raise
+
+
+def resume(folder: str | Path) -> Iterator["Told"]:
+    """Go on with a run where its last checkpoint stands; one that has finished is told again.
+
+    Args:
+        folder: of the run.
+
+    Yields:
+        As start.
+
+    Raises:
+        ValueError: no run there, or one that cannot be gone on with; says why.
+    """
+    from . import recipes
+
+    run = Run(folder)
+    known = methods(recipes)
+    check_choice("recipe", str(run.config["recipe"]), known)
+    recipe = known[str(run.config["recipe"])]
+    given = {name: value for name, value in run.config.items() if name not in {"recipe", "data"}}
+    fabric = engine(**_parted(recipe, given)[0])
+    yield from _going(recipe, run, fabric)
+
+
+def _going(recipe: Method, run: Run, fabric: "Fabric") -> Iterator["Told"]:
+    told = {name: value for name, value in run.config.items() if name not in {"recipe", "data"}}
+    _, kept = _parted(recipe, told)
+    if not fabric.is_global_zero:
+        yield from recipe(str(run.config["data"]), run, fabric, **kept)
+        return
+    with run.held():
+        yield from recipe(str(run.config["data"]), run, fabric, **kept)
+
+
+def _made(folder: str | Path, config: Mapping[str, Any], fabric: "Fabric", *, force: bool) -> Run:
+    """The run, made by the first process; a refusal reaches all of them."""
+    refusal = ""
+    if fabric.is_global_zero:
+        try:
+            Run.create(folder, config, seed=int(config.get("seed", 0)), force=force)
+        except ValueError as error:
+            refusal = str(error)
+    if fabric.world_size > 1:
+        refusal = fabric.broadcast(refusal)
+    if refusal:
+        raise ValueError(refusal)
+    return Run(folder)
+
+
+def _parted(recipe: Method, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options of the engine, and of the recipe; others are refused."""
+    of_engine, of_recipe = _defaults(engine), inspect.signature(recipe).parameters
+    accepted = [*of_engine, *(option.name for option in options(recipe))]
+    for name in given:
+        if name not in of_engine and name not in of_recipe:
+            raise ValueError(f"{recipe.__name__} has no option {name!r}{near(name, accepted)}")
+    run_on = {name: value for name, value in given.items() if name in of_engine}
+    return run_on, {name: value for name, value in given.items() if name not in of_engine}
+
+
+def _defaults(function: Method) -> dict[str, Any]:
+    return {option.name: option.default for option in options(function)}
