@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pellucid.cli import VERBS, main
+from pellucid.foundations import lessons
 
 ROOT = Path(__file__).parent.parent
 
@@ -53,8 +54,25 @@ def test_the_examples_of_looking_inside_run(demo: Path, monkeypatch: pytest.Monk
     assert shapes["twice"] == shapes["heat"]
 
 
+def test_the_foundations_run_and_every_lesson_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for block in blocks("docs/foundations.md", "sh"):
+        for line in block.splitlines():
+            assert main(shlex.split(line)[1:]) == 0
+    told: dict[str, object] = {}
+    for example in blocks("docs/foundations.md", "python"):
+        exec(compile(example, "foundations.md", "exec"), told)
+    assert isinstance(told["maps"], torch.Tensor)
+    assert told["maps"].shape == (1, 4, 5, 5)
+    assert "no hyperplane parts them, as with XOR" in capsys.readouterr().out
+    table = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "foundations.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(table) == sorted(lessons.__all__)
+
+
 def test_every_command_shown_exists() -> None:
-    for name in ("README.md", "docs/quickstart.md", "docs/looking-inside.md"):
+    for name in ("README.md", "docs/quickstart.md", "docs/looking-inside.md", "docs/foundations.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         named = set(re.findall(r"(?:^|`)pellucid ([a-z]+)", text, flags=re.MULTILINE))
         assert named

@@ -9,10 +9,9 @@ from typing import Any
 from urllib.parse import urldefrag
 
 import pytest
-import torch
 from PIL import Image
 
-from pellucid import data, models, training
+from pellucid import data, training
 from pellucid.cli import main
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
@@ -33,13 +32,10 @@ pytestmark = pytest.mark.browser
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An audit of a small net on handwritten digits, so that there are hits and mistakes; one file is unreadable."""
     root = tmp_path_factory.mktemp("browser")
-    torch.manual_seed(0)
-    train, test = (data.builtin("digits", split=split) for split in ("train", "test"))
-    model = models.create("digits_cnn", classes=train.classes, width=8)
-    for _ in training.classify(model, train.subset(list(range(400))), epochs=6, batch_size=16):
+    test = data.builtin("digits")
+    options = {"model": "digits_cnn,width=8", "limit": 400, "val": 0.0, "epochs": 6, "batch_size": 16}
+    for _ in training.start("classify", "digits", root / "model", device="cpu", **options):
         pass
-    (root / "model").mkdir()
-    models.save(model.eval(), root / "model")
     for number in range(120):
         name = root / "set" / test.classes[int(test.targets[number])] / f"{number} & <b>.png"
         name.parent.mkdir(parents=True, exist_ok=True)

@@ -151,7 +151,7 @@ ROWS = {
     "format of the future": Row("describe model", "model/model.json: format must be 1, got 2", edited(format=2)),
     "unknown architecture": Row(
         "describe model",
-        "model/model.json: architecture must be one of digits_cnn, mobilenet_v1, got 'digit_cnn'; "
+        "model/model.json: architecture must be one of the zoo's (pellucid zoo lists them), got 'digit_cnn'; "
         "did you mean digits_cnn?",
         edited(architecture="digit_cnn"),
     ),
@@ -221,7 +221,8 @@ ROWS = {
     ),
     "unknown zoo name": Row(
         "describe zoo:mobilenet",
-        "zoo architecture must be one of digits_cnn, mobilenet_v1, got 'mobilenet'; did you mean mobilenet_v1?",
+        "architecture must be one of the zoo's (pellucid zoo lists them), got 'mobilenet'; did "
+        "you mean mobilenet_v1, lenet5, googlenet?",
     ),
     "unknown torchvision name": Row(
         "describe torchvision:resnet5O", "torchvision has no classifier 'resnet5O'; did you mean resnet50, *?"

@@ -65,3 +65,15 @@ def test_broken_gzip_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(LABELS))
     with pytest.raises(ValueError, match=r"images-idx3-ubyte\.gz: (not a readable idx file|cut short)"):
         open_images(tmp_path)
+
+
+@pytest.mark.parametrize("below", ["raw", "MNIST/raw"])
+def test_torchvisions_folders_are_found(tmp_path: Path, below: str) -> None:
+    (tmp_path / below).mkdir(parents=True)
+    write(tmp_path / below)
+    assert open_images(tmp_path).targets.tolist() == [1, 0, 1]
+    (tmp_path / "KMNIST/raw").mkdir(parents=True)
+    write(tmp_path / "KMNIST/raw")
+    if below == "MNIST/raw":
+        with pytest.raises(ValueError, match=r"holds several sets \(KMNIST/raw, MNIST/raw\): name one of them"):
+            open_images(tmp_path)

@@ -1,9 +1,16 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support, top_k_accuracy_score
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    log_loss,
+    precision_recall_fscore_support,
+    top_k_accuracy_score,
+)
 
 from pellucid.metrics import (
+    averages,
     confusion,
     cross_entropy,
     in_top_k,
@@ -82,3 +89,55 @@ def test_a_million_classes_need_no_square() -> None:
     assert (float(score.recall[999_999]), float(score.precision[3]), float(score.f1[3])) == pytest.approx(
         (0.5, 0.5, 2 / 3)
     )
+
+
+@pytest.mark.parametrize("how", ["macro", "weighted", "micro"])
+def test_averages_equal_scikit_learn_over_all_classes(how: str) -> None:
+    found = averages(per_class(TARGETS, PREDICTED, 6), how)
+    wanted = precision_recall_fscore_support(TARGETS, PREDICTED, labels=range(6), average=how, zero_division=0.0)
+    assert (found.precision, found.recall, found.f1) == pytest.approx(wanted[:3], abs=1e-12)
+
+
+def test_micro_is_accuracy_and_so_is_weighted_recall() -> None:
+    score = per_class(TARGETS, PREDICTED, 6)
+    accuracy = accuracy_score(TARGETS, PREDICTED)
+    micro = averages(score, "micro")
+    assert (micro.precision, micro.recall, micro.f1) == pytest.approx((accuracy,) * 3, abs=1e-15)
+    assert averages(score, "weighted").recall == pytest.approx(accuracy, abs=1e-12)
+    matrix = confusion(TARGETS, PREDICTED, 6)
+    assert int(matrix.sum()) == len(TARGETS)
+    assert float(matrix.trace() / matrix.sum()) == pytest.approx(accuracy, abs=1e-7)
+
+
+def test_macro_f1_is_the_mean_of_f1_not_the_f1_of_means() -> None:
+    score = per_class(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 1, 1, 1]), 2)  # P = 1, 1/3; R = 1/3, 1; F1 = 1/2
+    macro = averages(score, "macro")
+    assert (macro.precision, macro.recall, macro.f1) == pytest.approx((2 / 3, 2 / 3, 1 / 2), abs=1e-12)
+
+
+def test_nothing_over_nothing_is_flagged() -> None:
+    score = per_class(torch.tensor([0, 0, 1]), torch.tensor([0, 2, 0]), 4)
+    assert score.lacks_precision.tolist() == [False, True, False, True]
+    assert score.lacks_recall.tolist() == [False, False, True, True]
+    assert score.f1.tolist() == [0.5, 0, 0, 0]
+
+
+def test_renamed_classes_have_the_same_scores() -> None:
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+    one, other = per_class(TARGETS, PREDICTED, 6), per_class(order[TARGETS], order[PREDICTED], 6)
+    for name in ("precision", "recall", "f1", "support"):
+        assert torch.equal(getattr(one, name), getattr(other, name)[order])
+    assert averages(one).f1 == pytest.approx(averages(other).f1, abs=1e-12)
+
+
+def test_a_perfect_prediction_has_nothing_beside_the_diagonal() -> None:
+    matrix = confusion(TARGETS, TARGETS, 6)
+    assert torch.equal(matrix, torch.diag(TARGETS.bincount(minlength=6)))
+    assert averages(per_class(TARGETS, TARGETS, 5)).f1 == 1
+
+
+def test_averages_refuse() -> None:
+    with pytest.raises(ValueError, match=r"how must be one of macro, weighted, micro, got 'mean'"):
+        averages(per_class(TARGETS, PREDICTED, 6), "mean")
+    with pytest.raises(ValueError, match="images must be at least 1, got 0"):
+        averages(per_class(TARGETS[:0], PREDICTED[:0], 6))

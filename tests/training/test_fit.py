@@ -117,7 +117,7 @@ def run(made: dict[str, Any], **more: Any) -> Iterator[Epoch]:
     )
 
 
-@pytest.mark.parametrize("cut", [1, 5, 6, 7, 11, 17])
+@pytest.mark.parametrize("cut", [1, 5, 6, 7, 11, 14])
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_resumed_equals_uninterrupted_bit_for_bit(cut: int, accumulate: int) -> None:
     whole, first, second = parts(), parts(), parts()

@@ -19,7 +19,7 @@ REFERENCE: dict[str, Any] = {
     "nesterov": lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9, nesterov=True),
     "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01, alpha=0.9),
     "adam": lambda p: torch.optim.Adam(p, lr=0.01),
-    "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.0),
+    "adamw": lambda p: torch.optim.AdamW([{"params": [q], "weight_decay": 0.01 * (q.ndim > 1)} for q in p], lr=0.01),
     "adagrad": lambda p: torch.optim.Adagrad(p, lr=0.01),
 }
 

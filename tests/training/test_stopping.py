@@ -21,6 +21,14 @@ def test_accuracy_grows_and_a_small_gain_is_none() -> None:
     assert not stopping.is_over
 
 
+def test_among_equals_the_smaller_loss_is_better_and_patience_is_not_lengthened() -> None:
+    stopping = Stopping("val_accuracy", patience=3, tie="val_loss")
+    seen = [(0.9, 0.5), (0.9, 0.6), (0.9, 0.4), (0.8, 0.1)]
+    told = [stopping.is_better(e, {"val_accuracy": a, "val_loss": v}) for e, (a, v) in enumerate(seen, 1)]
+    assert told == [True, False, True, False]
+    assert (stopping.best_epoch, stopping.is_over) == (3, True)
+
+
 def test_a_saved_one_goes_on() -> None:
     one = Stopping("loss", patience=2)
     one.is_better(1, {"loss": 1.0})

@@ -20,7 +20,20 @@ from pellucid import __version__
 
 from ._shared import plain
 
-VERBS = ("audit", "describe", "layers", "explain", "gallery", "predict", "visualize", "demo")
+VERBS = (
+    "train",
+    "runs",
+    "audit",
+    "describe",
+    "layers",
+    "explain",
+    "gallery",
+    "predict",
+    "visualize",
+    "learn",
+    "zoo",
+    "demo",
+)
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
 
 

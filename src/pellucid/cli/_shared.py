@@ -1,6 +1,7 @@
 """What several verbs ask for and show in the same way."""
 
 import itertools
+import os
 import re
 import unicodedata
 from argparse import SUPPRESS, Namespace
@@ -75,7 +76,7 @@ def progress() -> Iterator[None]:
     from pellucid.progress import shown_on
 
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not console.is_terminal or os.environ.get("LOCAL_RANK", "0") != "0":  # of several processes one shows it
         yield
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

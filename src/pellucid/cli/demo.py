@@ -3,9 +3,7 @@
 Takes scikit-learn's 1,797 digits, a fifth of them held out. OUT gets run/ (the trained model) and report/.
 """
 
-import json
 from argparse import Namespace
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +23,6 @@ def arguments(parser: "ArgumentParser") -> None:
 
 def run(args: Namespace) -> int:
     """Train, save, audit, tell."""
-    import torch
-
     from pellucid import data, models, training
     from pellucid.audit import audit
     from pellucid.cli.audit import tell
@@ -34,22 +30,14 @@ def run(args: Namespace) -> int:
     from pellucid.records import record
 
     check_new_folder(args.out, force=args.force, command="demo")
-    torch.manual_seed(args.seed)
-    train, test = (data.builtin("digits", split=split) for split in ("train", "test"))
-    model = models.create("digits_cnn", classes=train.classes)
     options = {"epochs": args.epochs}
     with new_folder(args.out, force=args.force, command="demo") as folder, progress():
-        (folder / "run").mkdir()
-        with (folder / "run" / "metrics.jsonl").open("w") as log:
-            for epoch in training.classify(
-                model, train, epochs=args.epochs, generator=torch.Generator().manual_seed(args.seed)
-            ):
-                log.write(json.dumps(asdict(epoch)) + "\n")
-        made = record("demo", options=options, model=model.source, seed=args.seed, data={"path": "digits"})
-        models.save(model.eval(), folder / "run", record=made.json())
+        for _ in training.start("classify", "digits", folder / "run", seed=args.seed, device="cpu", **options):
+            pass
         model = models.load(folder / "run")
         model.source |= {"spec": f"{args.out}/run", "folder": f"{args.out}/run"}
-        found = audit(model, test, seed=args.seed)
+        made = record("demo", options=options, model=model.source, seed=args.seed, data={"path": "digits"})
+        found = audit(model, data.builtin("digits", split="test"), seed=args.seed)
         found.save(folder / "report")
         write_json(folder / "record.json", made.json())
     tell(found, Path(args.out) / "report")

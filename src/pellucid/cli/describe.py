@@ -33,7 +33,7 @@ def run(args: Namespace) -> int:
     if args.json:
         print(json.dumps(described.json(), indent=1, allow_nan=False))
     else:
-        _print(described)
+        tell(described)
     return 0
 
 
@@ -44,7 +44,8 @@ def _size(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def _print(described: "Description") -> None:
+def tell(described: "Description") -> None:
+    """Print the layers as a table, and the sums."""
     rows = [
         (
             row.name,

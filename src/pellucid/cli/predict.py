@@ -1,14 +1,17 @@
-"""What the model sees in each picture: class names and probabilities.
+"""What the model sees in each picture, or in each row of a table: class names and probabilities.
 
 IMAGES are picture files, folders, zips, or patterns such as 'holiday/*.jpg' (quoted). Pictures that cannot be read
-are told on standard error, and the exit code is then 1.
+are told on standard error, and the exit code is then 1. For a model of tables they are .csv files with the columns the
+model was trained on, in any order, beside others.
 """
 
 import json
 import sys
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ._predicted_rows import predict_rows
 from ._shared import load_model, model_arguments, plain, progress
 
 if TYPE_CHECKING:
@@ -18,10 +21,9 @@ if TYPE_CHECKING:
 def arguments(parser: "ArgumentParser") -> None:
     """Flags of the verb."""
     model_arguments(parser)
-    parser.add_argument("images", type=str, nargs="+", help="picture files, folders, zips or patterns")
-    parser.add_argument(
-        "--top", type=int | None, default=None, help="classes told for each picture; 5, or all if fewer"
-    )
+    parser.add_argument("images", type=str, nargs="+", help="picture files, folders, zips or patterns; or .csv files")
+    top = "classes told for each picture; 5, or all if fewer; 1 for rows of tables"
+    parser.add_argument("--top", type=int | None, default=None, help=top)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--batch-size", type=int, default=16, help="pictures a forward pass")
 
@@ -32,6 +34,8 @@ def run(args: Namespace) -> int:
     from pellucid.checks import check_range
     from pellucid.progress import steps
 
+    if Path(args.model).is_dir() and models.is_table_model(args.model):
+        return predict_rows(args)
     pictures = data.gather(args.images)
     model = load_model(args)
     top = min(5, len(model.classes)) if args.top is None else args.top

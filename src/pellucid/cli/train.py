@@ -44,6 +44,8 @@ def arguments(parser: "ArgumentParser") -> None:
         one.add_argument("--resume", action="store_true", help="go on with the run in OUT, if there is one")
         one.add_argument("--force", action="store_true", help="replace the run in OUT")
         one.add_argument("--set", type=list[str], default=[], action="append", help="any option, as option=value")
+        sheet = "train nothing: write into OUT five training images before and after --augmentation"
+        one.add_argument("--show-augmentation", action="store_true", help=sheet)
         add_options(one, recipe)
         add_options(one, engine)
         kinds.add_subcommand(_typed(name), one, help=summary(recipe))
@@ -60,18 +62,27 @@ def run(args: Namespace) -> int:
     name = args.recipe.replace("-", "_")
     recipe = methods(recipes)[name]
     chosen = {**given(asked, recipe), **given(asked, training.engine), **_set(recipe, asked.set)}
+    if asked.show_augmentation:
+        from ._augmented import show
+
+        return show(name, _said(asked.data), chosen, asked.out, force=asked.force)
     if asked.resume and is_run(Path(asked.out)):
         told = _resumed(Path(asked.out), name, asked.data, chosen, recipe)
     else:
-        if not asked.data:
-            raise ValueError("say what to learn from: a built-in set (digits, cifar10, mnist), a folder or a zip")
-        told = training.start(name, asked.data, asked.out, force=asked.force, **chosen)
+        told = training.start(name, _said(asked.data), asked.out, force=asked.force, **chosen)
     try:
         _show(told)
     except KeyboardInterrupt:
         print(f"pellucid: interrupted; go on with: pellucid train {args.recipe} -o {plain(asked.out)} --resume")
         return 130
     return 0
+
+
+def _said(data: str) -> str:
+    """DATA, which must be given where no run tells it."""
+    if not data:
+        raise ValueError("say what to learn from: a built-in set (digits, cifar10, mnist), a folder or a zip")
+    return data
 
 
 def _show(told: "Iterator[Told]") -> None:

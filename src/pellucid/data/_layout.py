@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from posixpath import splitext
 
 from .image_set import ClassLabel, Item, Unreadable
 from .pictures import SUFFIXES
@@ -110,7 +111,7 @@ def pictures_of(home: Folder | Zip, member: str) -> tuple[Folder | Zip, Callable
 
 def is_picture(file: str) -> bool:
     """Whether a file's name says it is a picture."""
-    return PurePosixPath(file).suffix.lower() in SUFFIXES
+    return splitext(file)[1].lower() in SUFFIXES
 
 
 def unreadable(pairs: Iterable[tuple[str, str]]) -> tuple[Unreadable, ...]:

@@ -50,11 +50,9 @@ def tree(source: Folder | Zip, *, class_level: int = 1, split: str = "", place: 
 
 def _labelled(below: dict[str, list[str]], class_level: int, split: str, place: int) -> list[Found]:
     """Pictures with the class their folders name; none when they lie flat."""
-    found = []
-    for file, parts in below.items():
-        name = "/".join(parts[:-1][:class_level])
-        found.append(Found(file, file, class_label(name) if name else None, split, place))
-    return found
+    names = {file: "/".join(parts[:-1][:class_level]) for file, parts in below.items()}
+    labels = {name: class_label(name) if name else None for name in {*names.values()}}
+    return [Found(file, file, labels[name], split, place) for file, name in names.items()]
 
 
 def class_label(folder: str) -> ClassLabel:

@@ -1,17 +1,20 @@
 """A path in, an image set out: the layout is found by looking, never guessed in silence."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from pellucid.checks import check_range, near
 
+from ._cifar import cifar_binary, cifar_python, is_cifar_binary, is_cifar_python
 from ._coco import coco
 from ._idx import idx, idx_files
 from ._labels_csv import labels_csv
-from ._layout import SPLITS, Layout
+from ._layout import SPLITS, Found, Layout
 from ._tree import tree
 from .image_set import ImageSet
 from .sources import Folder, Zip
+
+PUBLISHED = ((idx_files, idx), (is_cifar_binary, cifar_binary), (is_cifar_python, cifar_python))
+"""Whether a folder holds a published set, and how it is read."""
 
 
 def open_images(path: str | Path, *, split: str | None = None, class_level: int = 1) -> ImageSet:
@@ -19,7 +22,8 @@ def open_images(path: str | Path, *, split: str | None = None, class_level: int 
 
     Known layouts, of a folder or a zip: class folders; train, val and test folders of class folders; labels.csv
     beside the pictures or an images.zip; COCO's annotations.json likewise; pictures lying flat (a set without
-    labels). Of a folder also: zips, each a split of that name; MNIST's idx files.
+    labels). Of a folder also: zips, each a split of that name; MNIST's idx files and CIFAR-10's
+    binary or Python files, as published or as torchvision keeps them.
 
     Args:
         path: a folder or a zip file.
@@ -70,8 +74,9 @@ def _folder(place: Path, class_level: int) -> Layout:
         return labels_csv(Folder(place))
     if "annotations.json" in names:
         return coco(Folder(place))
-    if idx_files(place):
-        return idx(place)
+    published = _published(place)
+    if published is not None:
+        return published
     zips = [name for name in names if name.lower().endswith(".zip")]
     plain = tree(Folder(place), class_level=class_level)
     if plain.found or not zips:
@@ -79,6 +84,20 @@ def _folder(place: Path, class_level: int) -> Layout:
     if len(zips) == 1 and Path(zips[0]).stem.lower() not in SPLITS:
         return _zip(Zip(place / zips[0]), class_level)
     return _zips([place / name for name in zips], class_level)
+
+
+def _published(place: Path) -> Layout | None:
+    """The layout of a set kept as its authors or torchvision keep it: here, or one such set in the folders below."""
+    below = sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for folders in ([place], [place / "raw"], below, [path / "raw" for path in below]):
+        known = [(folder, read) for folder in folders for is_it, read in PUBLISHED if is_it(folder)]
+        if len({folder for folder, _ in known}) > 1:
+            names = ", ".join(str(folder.relative_to(place)) for folder, _ in known)
+            raise ValueError(f"{place}: holds several sets ({names}): name one of them")
+        if known:
+            folder, read = known[0]
+            return read(folder)
+    return None
 
 
 def _zip(source: Zip, class_level: int) -> Layout:
@@ -105,7 +124,11 @@ def _zips(paths: list[Path], class_level: int) -> Layout:
 
 def _join(layouts: list[Layout]) -> Layout:
     """Layouts of several archives as one, each archive a split; files are told apart by it."""
-    found = tuple(replace(one, file=f"{one.split}/{one.file}") for layout in layouts for one in layout.found)
+    found = tuple(
+        Found(f"{one.split}/{one.file}", one.name, one.label, one.split, one.source, one.details)
+        for layout in layouts
+        for one in layout.found
+    )
     errors = tuple(error for layout in layouts for error in layout.errors)
     return Layout(found, tuple(source for layout in layouts for source in layout.sources), errors)
 

@@ -4,8 +4,10 @@ from . import explanation
 from .boxes import Box, best_iou, box_iou, heat_boxes
 from .calibration import Reliability, brier, expected_calibration_error, reliability
 from .classification import (
+    Averages,
     Interval,
     PerClass,
+    averages,
     confusion,
     cross_entropy,
     in_top_k,
@@ -13,13 +15,15 @@ from .classification import (
     proportion,
     strongest_confusions,
 )
-from .intervals import bootstrap
+from .intervals import bootstrap, student
 
 __all__ = [
+    "Averages",
     "Box",
     "Interval",
     "PerClass",
     "Reliability",
+    "averages",
     "best_iou",
     "bootstrap",
     "box_iou",
@@ -34,4 +38,5 @@ __all__ = [
     "proportion",
     "reliability",
     "strongest_confusions",
+    "student",
 ]

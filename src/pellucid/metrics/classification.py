@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pellucid.checks import check_range
+from pellucid.checks import check_choice, check_range
 
 Z95 = 1.959963984540054
 """97.5 % quantile of the normal distribution."""
@@ -33,6 +33,16 @@ class PerClass:
     predicted: Tensor  # (K,), int64, images taken for the class
 
     @property
+    def lacks_precision(self) -> Tensor:
+        """(K,), bool: no image was taken for the class, so that its precision is 0/0, told as 0."""
+        return self.predicted == 0
+
+    @property
+    def lacks_recall(self) -> Tensor:
+        """(K,), bool: no image is of the class, so that its recall is 0/0, told as 0; F1 is 0/0 where both are."""
+        return self.support == 0
+
+    @property
     def macro_f1(self) -> float:
         """Mean F1 over the classes that have an image."""
         return float(self.f1[self.support > 0].mean())
@@ -41,6 +51,36 @@ class PerClass:
     def weighted_f1(self) -> float:
         """Mean F1 weighted by the images of each class."""
         return float((self.f1 * self.support).sum() / self.support.sum())
+
+
+@dataclass(frozen=True)
+class Averages:
+    """Precision, recall and F1 of all classes in one number each, in [0, 1]."""
+
+    precision: float
+    recall: float
+    f1: float  # the mean of the classes' F1, not the F1 of the two before
+
+
+def averages(score: PerClass, how: str = "macro") -> Averages:
+    """Precision, recall and F1 over all K classes; what is 0/0 counts as 0 (see `PerClass.lacks_precision`).
+
+    Args:
+        score: of each class.
+        how: macro (plain mean over the classes), weighted (by the images of each) or micro (over the images: all three
+            are then the accuracy).
+
+    Raises:
+        ValueError: how is none of these, or there is no image.
+    """
+    check_choice("how", how, ("macro", "weighted", "micro"))
+    count = int(score.support.sum())
+    check_range("images", count, 1)
+    if how == "micro":
+        share = float((score.recall * score.support).round().sum() / count)
+        return Averages(share, share, share)
+    weights = score.support.double() / count if how == "weighted" else torch.full_like(score.f1, 1 / len(score.f1))
+    return Averages(*(float((value * weights).sum()) for value in (score.precision, score.recall, score.f1)))
 
 
 def proportion(hits: int, count: int) -> Interval:

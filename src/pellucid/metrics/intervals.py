@@ -4,6 +4,10 @@ B. Efron, "Bootstrap Methods: Another Look at the Jackknife", The Annals of Stat
 https://doi.org/10.1214/aos/1176344552
 """
 
+import math
+from collections.abc import Sequence
+from statistics import fmean, stdev
+
 import torch
 from torch import Tensor
 
@@ -42,6 +46,31 @@ def bootstrap(values: Tensor, *, draws: int = 1000, generator: torch.Generator |
         means.append(values[drawn.cpu()].mean(dim=1))
     low, high = torch.quantile(torch.cat(means), values.new_tensor([0.025, 0.975])).tolist()
     return Interval(float(values.mean()), low, high)
+
+
+def student(values: Sequence[float]) -> Interval:
+    """The mean of a few repeats, and Student's t interval at 95 % of what it would be over ever more of them.
+
+    W. Gosset ("Student"), "The Probable Error of a Mean", Biometrika 6, 1908. https://doi.org/10.2307/2331554
+
+    Args:
+        values: one number for each repeat, all finite; of a single one the interval is unbounded.
+
+    Returns:
+        mean -+ t s / sqrt(n), s with n - 1 below; -inf to inf where n is 1.
+
+    Raises:
+        ValueError: no value, or one that is not finite.
+    """
+    if not len(values) or not all(math.isfinite(value) for value in values):
+        raise ValueError(f"values must be finite, at least one, got {list(values)}")
+    mean = fmean(values)
+    if len(values) == 1:
+        return Interval(mean, -math.inf, math.inf)
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    return Interval(mean, mean - half, mean + half)
 
 
 def _parts(count: int, most: int) -> list[int]:

@@ -4,20 +4,25 @@ visible in the caller. Ready trainings stand in `recipes`.
 
 from .averaging import Average
 from .classify import Classify, Judgement, judge
+from .comparison import Comparison, compared, comparison_rows, comparison_sections, said, write_comparison
 from .engine import engine
 from .fit import Epoch, fit
 from .fresh import fresh_model
 from .optimizers import optimizer
+from .page import lasted, run_page, write_page
 from .runs import Run
 from .schedules import Schedule
 from .sets import Sets, open_sets
 from .start import resume, start
 from .state import State
 from .stopping import Stopping
+from .story import story
+from .summaries import Summary, changed, differing, find_runs, summarised
 
 __all__ = [
     "Average",
     "Classify",
+    "Comparison",
     "Epoch",
     "Judgement",
     "Run",
@@ -25,12 +30,26 @@ __all__ = [
     "Sets",
     "State",
     "Stopping",
+    "Summary",
+    "changed",
+    "compared",
+    "comparison_rows",
+    "comparison_sections",
+    "differing",
     "engine",
+    "find_runs",
     "fit",
     "fresh_model",
     "judge",
+    "lasted",
     "open_sets",
     "optimizer",
     "resume",
+    "run_page",
+    "said",
     "start",
+    "story",
+    "summarised",
+    "write_comparison",
+    "write_page",
 ]

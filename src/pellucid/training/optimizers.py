@@ -29,7 +29,7 @@ def optimizer(
     momentum: float = 0.9,
     beta1: float = 0.9,
     beta2: float = 0.999,
-    weight_decay: float = 0.0,
+    weight_decay: float | None = None,
     decay_all: bool = False,
 ) -> torch.optim.Optimizer:
     """An optimizer over a module's parameters.
@@ -41,7 +41,7 @@ def optimizer(
         momentum: mu of momentum and nesterov, in [0, 1).
         beta1: of adam and adamw, in [0, 1).
         beta2: of adam and adamw, in [0, 1).
-        weight_decay: lambda, at least 0; not for lbfgs.
+        weight_decay: lambda, at least 0; None is 0.01 for adamw, and 0 for the others.
         decay_all: decay biases and norm parameters too; else only parameters of two dimensions and more.
 
     Raises:
@@ -53,6 +53,8 @@ def optimizer(
     for told, value in (("momentum", momentum), ("beta1", beta1), ("beta2", beta2)):
         if not 0 <= value < 1:
             raise ValueError(f"{told} must be in [0, 1), got {value}")
+    if weight_decay is None:
+        weight_decay = 0.01 if name == "adamw" else 0.0
     check_range("weight_decay", weight_decay, 0)
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     if not trained:

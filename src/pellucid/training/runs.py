@@ -22,10 +22,11 @@ from typing import Any, Protocol
 import torch
 
 from pellucid.files import check_new_folder, write_json
+from pellucid.models import is_model_folder, settle
 from pellucid.records import record as made
 
 OURS = re.compile(
-    r"(record|model|results|config|metrics|index|last|weights(-\w+)?|figures/[\w-]+|tensorboard/events[\w.-]*)"
+    r"(record|model|results|config|metrics|table|index|last|weights(-\w+)?|figures/[\w-]+|tensorboard/events[\w.-]*)"
     r"\.?(json|jsonl|yaml|csv|html|pt|safetensors|png|svg)?|\.lock"
 )
 """The files a run may hold; a folder with others is not replaced."""
@@ -87,9 +88,24 @@ class Run:
         except Timeout as error:
             raise ValueError(f"{self.folder}: another process is training this run") from error
         try:
+            for left in self.folder.glob(".*.part"):
+                left.unlink()  # of a process that was killed amid a write
             yield
         finally:
             lock.release()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a process is training it now."""
+        from filelock import FileLock, Timeout
+
+        if not (self.folder / ".lock").is_file() or not os.access(self.folder / ".lock", os.W_OK):
+            return False
+        try:
+            with FileLock(self.folder / ".lock", timeout=0):
+                return False
+        except Timeout:
+            return True
 
     @property
     def is_finished(self) -> bool:
@@ -105,7 +121,14 @@ class Run:
         """The lines of metrics.jsonl so far; one cut short by a crash is left out."""
         path = self.folder / "metrics.jsonl"
         lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
-        return [json.loads(line) for line in lines if line.endswith(b"\n")]
+        found = []
+        for number, line in enumerate(lines, start=1):
+            if line.endswith(b"\n"):
+                try:
+                    found.append(dict(json.loads(line)))
+                except (ValueError, TypeError) as error:
+                    raise ValueError(f"{path}: line {number} is damaged") from error
+        return found
 
     def log(self, values: Mapping[str, Any]) -> None:
         """Append a line; it is on the disk when the call returns."""
@@ -168,7 +191,9 @@ class Run:
         return path.is_file()
 
     def finish(self, results: Mapping[str, Any]) -> None:
-        """Write results.json: the run has come to its end."""
+        """Write results.json: the run has come to its end, and its weights file has its usual name."""
+        if is_model_folder(self.folder):
+            settle(self.folder)
         with written(self.folder / "results.json") as new:
             write_json(new, dict(results))
 
@@ -248,9 +273,14 @@ def _make_room(place: Path, *, force: bool) -> None:
             raise ValueError(
                 f"{place} holds a run already: go on with --resume, replace it with --force, or name another"
             )
-        names = sorted(p.relative_to(place).as_posix() for p in place.rglob("*") if not p.is_dir())
+        names = sorted(_own_name(path, place) for path in place.rglob("*") if not path.is_dir())
         foreign = [name for name in names if not OURS.fullmatch(name) and not name.endswith(".part")]
         if foreign:
             raise ValueError(f"{place} holds {foreign[0]}, which pellucid did not make; move it away before --force")
         shutil.rmtree(place)
     check_new_folder(place)
+
+
+def _own_name(path: Path, place: Path) -> str:
+    """A file's name within its run, which may stand in a folder of another run, as those of a ladder do."""
+    return path.relative_to(next(above for above in path.parents if above == place or is_run(above))).as_posix()

@@ -17,6 +17,9 @@ SMALL = 64
 
 LARGE = 224
 
+GRAY = frozenset({"1", "L", "LA", "I", "I;16", "F"})
+"""Kinds of picture, in Pillow's words, that hold no colour."""
+
 
 @dataclass(frozen=True)
 class Sets:
@@ -75,6 +78,11 @@ def open_sets(
     return Sets(geometry, train, held, found.get("test"), notes)
 
 
+def frame_of(data: str, *, size: int | None = None, channels: int | None = None) -> Geometry:
+    """The frame to which `open_sets` would bring every picture; only the first is read."""
+    return _geometry(next(iter(_parts(data, 0).values())), size, channels)
+
+
 def _parts(data: str, seed: int) -> dict[str, ImageSet]:
     """train, and test and val where there are any."""
     if data in IMAGES:
@@ -100,9 +108,10 @@ def _labelled(images: object) -> ImageSet:
 
 def _geometry(images: ImageSet, size: int | None, channels: int | None) -> Geometry:
     """The frame: the first picture's own, where nothing else is said."""
-    first = images.read(0)
-    channels = (1 if first.shape[0] == 1 else 3) if channels is None else channels
-    height, width = first.shape[-2:]
+    item = images.items[0]
+    first = images.sources[item.source].read(item.name)
+    channels = (1 if first.mode in GRAY else 3) if channels is None else channels
+    width, height = first.size
     if size is None:
         size = min(height, width) if min(height, width) <= SMALL else LARGE
     if height == width and size in {height, *range(SMALL + 1)}:

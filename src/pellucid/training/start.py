@@ -10,7 +10,7 @@ from pellucid.checks import check_choice, near
 from pellucid.methods import Method, methods, options
 
 from .engine import engine
-from .runs import Run
+from .runs import Run, is_run
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -73,11 +73,36 @@ def resume(folder: str | Path) -> Iterator["Told"]:
     yield from _going(recipe, run, fabric)
 
 
+def inside(run: Run, name: str, recipe: str, fabric: "Fabric", /, **given: Any) -> Run:
+    """A run in a folder of another one, on the same data and devices; the one that is there, or a new one.
+
+    Args:
+        run: the other.
+        name: of the folder.
+        recipe: of the new run; it is not started.
+        fabric: the other's.
+        given: options of the recipe.
+    """
+    from . import recipes
+
+    folder = run.folder / name
+    if fabric.broadcast(is_run(folder)):
+        return Run(folder)
+    if fabric.is_global_zero and folder.is_dir() and {path.name for path in folder.iterdir()} <= {"record.json"}:
+        shutil.rmtree(folder)  # killed while it was being made
+    chosen = methods(recipes)[recipe]
+    _, told = _parted(chosen, given)
+    run_on = {key: run.config.get(key, value) for key, value in _defaults(engine).items()}
+    config = {"recipe": recipe, "data": run.config["data"], **run_on, **_defaults(chosen), **told}
+    return _made(folder, config, fabric, force=False)
+
+
 def _going(recipe: Method, run: Run, fabric: "Fabric") -> Iterator["Told"]:
     told = {name: value for name, value in run.config.items() if name not in {"recipe", "data"}}
     _, kept = _parted(recipe, told)
     if not fabric.is_global_zero:
-        yield from recipe(str(run.config["data"]), run, fabric, **kept)
+        for _ in recipe(str(run.config["data"]), run, fabric, **kept):
+            pass  # the first process tells it
         return
     with run.held():
         yield from recipe(str(run.config["data"]), run, fabric, **kept)

@@ -17,16 +17,21 @@ class Stopping:
         patience: epochs without a better value after which it is over; None never ends.
         min_delta: what counts as better must differ by more than this, at least 0.
         mode: min (smaller is better) or max; "" is max for names with accuracy in them, else min.
+        tie: name of a value whose smallness decides among equals, such as val_loss; it does not lengthen the patience.
     """
 
-    def __init__(self, monitor: str, *, patience: int | None = None, min_delta: float = 0.0, mode: str = "") -> None:
+    def __init__(
+        self, monitor: str, *, patience: int | None = None, min_delta: float = 0.0, mode: str = "", tie: str = ""
+    ) -> None:
         check_choice("mode", mode, ["", "min", "max"])
         check_range("min_delta", min_delta, 0)
         if patience is not None:
             check_count("patience", patience, 1)
         self.monitor, self.patience, self.min_delta = monitor, patience, min_delta
         self.mode = mode or ("max" if "accuracy" in monitor else "min")
+        self.tie = tie
         self.best: float | None = None
+        self.best_tie = math.inf
         self.best_epoch = 0
         self.waited = 0
 
@@ -39,10 +44,14 @@ class Stopping:
         if math.isnan(value):
             raise ValueError(f"{self.monitor} became nan in epoch {epoch}: lower lr")
         sign = 1 if self.mode == "max" else -1
+        tie = values[self.tie] if self.tie else math.inf
         if self.best is None or sign * (value - self.best) > self.min_delta:
-            self.best, self.best_epoch, self.waited = value, epoch, 0
+            self.best, self.best_tie, self.best_epoch, self.waited = value, tie, epoch, 0
             return True
         self.waited += 1
+        if value == self.best and tie < self.best_tie:
+            self.best_tie, self.best_epoch = tie, epoch
+            return True
         return False
 
     @property
@@ -52,9 +61,11 @@ class Stopping:
 
     def state_dict(self) -> dict[str, Any]:
         """What was learned so far."""
-        return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
+        counts = {"best_epoch": self.best_epoch, "waited": self.waited}
+        return {"best": self.best, "best_tie": self.best_tie, **counts}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on where a saved one stood."""
         self.best = None if saved["best"] is None else float(saved["best"])
+        self.best_tie = float(saved["best_tie"])
         self.best_epoch, self.waited = int(saved["best_epoch"]), int(saved["waited"])

@@ -5,6 +5,7 @@ The scaler is fitted on the rows to train on; every choice (the best epoch, when
 
 import math
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -103,28 +104,21 @@ class TableTraining:
         self.optimizer = optimizer_of(optimizer, self.step, lr=lr, momentum=momentum, weight_decay=weight_decay)
         count = math.ceil(len(split.train) / batch_size)
         self.schedule = Schedule(self.optimizer, schedule, epochs=epochs, steps_per_epoch=count)
-        is_held = len(split.val) > 0
-        self.stopping = Stopping(monitor, patience=patience, min_delta=min_delta) if is_held else None
+        self.stopping = Stopping(monitor, patience=patience, min_delta=min_delta)
+        self.chooses = len(split.val) > 0
         self.state = State()
         self.kept = _Kept(self.model.network)
 
     @property
     def parts(self) -> dict[str, Part]:
         """All that a checkpoint needs; random state apart."""
-        parts: dict[str, Part | None] = {
-            "step": self.step,
-            "optimizer": self.optimizer,
-            "schedule": self.schedule,
-            "stopping": self.stopping,
-            "state": self.state,
-            "kept": self.kept,
-        }
-        return {name: part for name, part in parts.items() if part is not None}
+        learner: dict[str, Part] = {"step": self.step, "optimizer": self.optimizer, "schedule": self.schedule}
+        return {**learner, "stopping": self.stopping, "state": self.state, "kept": self.kept}
 
     @property
     def is_over(self) -> bool:
         """Whether all epochs are done, or patience is at its end."""
-        return self.state.epoch >= self.epochs or (self.stopping is not None and self.stopping.is_over)
+        return self.state.epoch >= self.epochs or (self.chooses and self.stopping.is_over)
 
     def __call__(self) -> Iterator[dict[str, Any]]:
         """Train from where it stands.
@@ -145,21 +139,22 @@ class TableTraining:
             fabric=self.fabric,
         ):
             values: dict[str, Any] = {"epoch": record.epoch, "steps": record.steps, "lr": record.lr, **record.values}
-            if self.stopping is not None:
+            if self.chooses:
                 values |= self._judged()
             self.schedule.told(values.get("val_loss", values["loss"]))
-            is_best = self.stopping is None or self.stopping.is_better(record.epoch, values)
+            is_best = not self.chooses or self.stopping.is_better(record.epoch, values)
             if is_best:
                 self.kept.keep(record.epoch, values)
+            self.kept.seconds += record.seconds
             yield {**values, "seconds": round(record.seconds, 4), "best": is_best}
             if self.is_over:
                 return
 
     def best(self) -> TableModel:
-        """The model with the weights of its best epoch, in eval mode, on the CPU."""
-        self.kept.put()
-        self.model.cpu()
-        return self.model.eval()
+        """A copy of the model with the weights of its best epoch so far, in eval mode, on the CPU."""
+        copy = deepcopy(self.model).cpu()
+        copy.network.load_state_dict(self.kept.weights)
+        return copy.eval()
 
     def _batches(self, epoch: int, skip: int) -> Iterator[tuple[Tensor, Tensor]]:
         generator = torch.Generator().manual_seed(self.seed * FAR + epoch)
@@ -184,6 +179,7 @@ class _Kept:
         self.weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         self.epoch = 0
         self.values: dict[str, Any] = {}
+        self.seconds = 0.0  # of training, until now
 
     def keep(self, epoch: int, values: Mapping[str, Any]) -> None:
         """These are the best."""
@@ -191,15 +187,11 @@ class _Kept:
             self.weights[name].copy_(tensor)
         self.epoch, self.values = epoch, dict(values)
 
-    def put(self) -> None:
-        """Give them back to the network."""
-        self.network.load_state_dict(self.weights)
-
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
-        return {"weights": self.weights, "epoch": self.epoch, "values": self.values}
+        return {"weights": self.weights, "epoch": self.epoch, "values": self.values, "seconds": self.seconds}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on where a saved one stood."""
         self.weights = {name: tensor.to(self.weights[name]) for name, tensor in saved["weights"].items()}
-        self.epoch, self.values = int(saved["epoch"]), dict(saved["values"])
+        self.epoch, self.values, self.seconds = int(saved["epoch"]), dict(saved["values"]), float(saved["seconds"])

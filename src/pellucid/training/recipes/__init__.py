@@ -5,5 +5,7 @@ recipe(data, run, fabric, *, options) -> what it tells, line by line; everything
 
 from ._told import Told
 from .classify import classify
+from .ladder import ladder
+from .tabular import tabular
 
-__all__ = ["Told", "classify"]
+__all__ = ["Told", "classify", "ladder", "tabular"]

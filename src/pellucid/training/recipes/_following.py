@@ -13,6 +13,7 @@ from pellucid.models import Model, load, save
 from pellucid.training.averaging import Average
 from pellucid.training.classify import Classify, judge
 from pellucid.training.fit import Epoch
+from pellucid.training.page import write_page
 from pellucid.training.runs import Part, Run
 from pellucid.training.schedules import Schedule
 from pellucid.training.sets import Sets
@@ -110,6 +111,8 @@ class Following:
         """Judge the kept model on the test part, once."""
         if not self.run.is_finished:
             self._finish()
+        if self.fabric.is_global_zero and not (self.run.folder / "index.html").is_file():
+            write_page(self.run)  # it was killed before it could
         self.fabric.barrier()
         results = self.run.results
         judged = results.get("test") or results.get("val") or {}
@@ -136,6 +139,7 @@ class Following:
                     "recipe": self.run.config["recipe"],
                     "judged_on": next(iter(reversed(judged)), ""),
                     **judged,
+                    "classes": len(self.sets.train.classes),
                     "best_epoch": best,
                     "epochs": self.state.epoch,
                     "steps": self.state.steps,
@@ -145,6 +149,7 @@ class Following:
                     "notes": list(self.sets.notes),
                 }
             )
+            write_page(self.run)
 
     def _judged(self) -> dict[str, float]:
         parts = [("val", self.sets.val), *([("train", self.sets.train)] if self.eval_train else [])]
@@ -168,13 +173,14 @@ class Following:
             module.training = mode
 
     def _checkpoint(self) -> None:
-        random = torch.get_rng_state()
-        every = [random]
+        random = [torch.get_rng_state()]
         if self.fabric.world_size > 1:
-            gathered = self.fabric.all_gather(random.to(self.fabric.device))
-            every = [state.cpu() for state in gathered]
+            own = random[0].to(self.fabric.device)
+            gathered = [torch.empty_like(own) for _ in range(self.fabric.world_size)]
+            torch.distributed.all_gather(gathered, own)
+            random = [state.cpu() for state in gathered]
         if self.fabric.is_global_zero:
-            self.run.checkpoint(self._parts(), every)
+            self.run.checkpoint(self._parts(), random)
 
     def _log(self, values: dict[str, Any]) -> None:
         if self.fabric.is_global_zero:

@@ -14,6 +14,7 @@ from pellucid.training.classify import Classify
 from pellucid.training.fit import Epoch, fit
 from pellucid.training.fresh import fresh_model
 from pellucid.training.optimizers import optimizer as optimizer_of
+from pellucid.training.preparing import FIRST, fit_first, fit_input, with_first
 from pellucid.training.schedules import Schedule
 from pellucid.training.sets import Sets, open_sets
 from pellucid.training.state import State
@@ -45,7 +46,7 @@ def classify(
     optimizer: str = "adamw",
     lr: float = 3e-3,
     momentum: float = 0.9,
-    weight_decay: float = 1e-2,
+    weight_decay: float | None = None,
     schedule: str = "one_cycle",
     rate: float | None = None,
     period: float | None = None,
@@ -57,6 +58,7 @@ def classify(
     class_weights: str = "none",
     auxiliary: float = 0.3,
     normalization: str = "channel",
+    zca_epsilon: float = 0.01,
     average: float = 0.0,
     accumulate: int = 1,
     clip_norm: float | None = None,
@@ -86,7 +88,7 @@ def classify(
         optimizer: sgd, momentum, nesterov, rmsprop, adam, adamw, adagrad or lbfgs.
         lr: learning rate, positive; the highest of a schedule.
         momentum: of momentum and nesterov, in [0, 1).
-        weight_decay: at least 0; biases and norm parameters are not decayed.
+        weight_decay: at least 0, of all but biases and norms; None is 0.01 for adamw, and 0 for the others.
         schedule: constant, step, exponential, inverse, cosine, one_cycle or plateau (which watches val_loss).
         rate: of the schedule; None is step 0.1, exponential 0.95 an epoch, inverse 0.1, plateau 0.5.
         period: epochs between two steps of the step schedule; None is a third of all.
@@ -97,12 +99,13 @@ def classify(
         label_smoothing: share of each label spread over all classes, in [0, 1).
         class_weights: none, or balanced: rare classes count for as much as frequent ones.
         auxiliary: weight of the losses of auxiliary heads, where the network has some, at least 0.
-        normalization: channel (mean and std of the training part), half (0.5 and 0.5) or none.
+        normalization: channel (mean, std of the training part), half, none; for ladder_net mean_image, per_image, zca.
+        zca_epsilon: added to every variance by zca, at least 0.
         average: decay of a moving average of the weights, in (0, 1), which is then judged and kept; 0 keeps none.
         accumulate: batches whose mean gradient makes one update, at least 1.
         clip_norm: longest gradient; None clips nothing.
         clip_value: largest entry of the gradient; None clips nothing.
-        monitor: value by which the best epoch is chosen; "" is val_accuracy, or the last epoch where val is 0.
+        monitor: value by which the best epoch is chosen; "" is val_accuracy, then val_loss; the last where val is 0.
         patience: epochs without a better value after which training stops; None never stops early.
         min_delta: what counts as better must differ by more than this, at least 0.
         eval_train: judge the training part too, in eval mode, after each epoch.
@@ -118,9 +121,16 @@ def classify(
     """
     check_count("seed", seed, 0)
     sets = open_sets(data, size=size, channels=channels, val=val, limit=limit, seed=seed) if sets is None else sets
+    if schedule == "plateau" and sets.val is None:
+        raise ValueError("schedule plateau must have a val part to watch: give val, or take another schedule")
     torch.manual_seed(seed)
     mean, std = _statistics(normalization, sets.train)
-    net = fresh_model(model, classes=sets.train.classes, geometry=sets.geometry, mean=mean, std=std)
+    is_first = normalization in FIRST
+    name = with_first(model, normalization) if is_first else model
+    net = fresh_model(name, classes=sets.train.classes, geometry=sets.geometry, mean=mean, std=std)
+    if is_first:
+        fit_first(net.network, sets.train, epsilon=zca_epsilon)
+    fit_input(net, sets.train)
     weights = _class_weights(class_weights, sets.train)
     step = Classify(net, label_smoothing=label_smoothing, class_weights=weights, auxiliary=auxiliary)
     step.to(fabric.device)
@@ -180,10 +190,11 @@ def classify(
 
 def _statistics(normalization: str, train: Pixels) -> tuple[list[float], list[float]]:
     """Mean and std per channel, of images in [0, 1]."""
-    check_choice("normalization", normalization, ("channel", "half", "none"))
+    check_choice("normalization", normalization, ("channel", "half", "none", *FIRST))
     if normalization == "channel":
         found = channel_statistics(train.pixels)
-        return list(found.mean), [max(std, 1e-3) for std in found.std]  # a constant channel has no spread
+        spread = [max(float(std), 1e-3) for std in found.std]  # a constant channel has none
+        return [float(mean) for mean in found.mean], spread
     count = train.pixels.shape[1]
     return ([0.5] * count, [0.5] * count) if normalization == "half" else ([0.0] * count, [1.0] * count)
 
@@ -203,4 +214,5 @@ def _stopping(monitor: str, patience: int | None, min_delta: float, sets: Sets) 
         if patience is not None:
             raise ValueError("patience must be None without a val part: there is nothing to choose by")
         return None
-    return Stopping(monitor or "val_accuracy", patience=patience, min_delta=min_delta)
+    tie = "" if sets.val is None or monitor else "val_loss"
+    return Stopping(monitor or "val_accuracy", patience=patience, min_delta=min_delta, tie=tie)
