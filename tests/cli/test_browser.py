@@ -33,7 +33,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An audit of a small net on handwritten digits, so that there are hits and mistakes; one file is unreadable."""
     root = tmp_path_factory.mktemp("browser")
     test = data.builtin("digits")
-    options = {"model": "digits_cnn,width=8", "limit": 400, "val": 0.0, "epochs": 6, "batch_size": 16}
+    options: dict[str, Any] = {"model": "digits_cnn,width=8", "limit": 400, "val": 0.0, "epochs": 6, "batch_size": 16}
     for _ in training.start("classify", "digits", root / "model", device="cpu", **options):
         pass
     for number in range(120):

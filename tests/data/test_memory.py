@@ -1,5 +1,7 @@
 """Sets in memory: the same pixels as read one by one, refusals that name the file, and pictures kept for next time."""
 
+import os
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,8 @@ import torch
 from PIL import Image
 
 from pellucid import progress
-from pellucid.data import ImageSet, _decoded, builtin, in_memory, memory, open_images
+from pellucid.data import ClassLabel, ImageSet, Item, _decoded, builtin, in_memory, memory, open_images
+from pellucid.data.sources import Array
 from pellucid.geometry import Geometry
 
 GEOMETRY = Geometry((6, 6), 7)
@@ -40,6 +43,17 @@ def test_sets_in_memory_are_taken_as_they_are(channels: int) -> None:
     digits = builtin("digits", split="all").subset(list(range(50, 90)))
     pixels = in_memory(digits, geometry)
     assert torch.equal(pixels.pixels, torch.stack([digits.read(place, geometry) for place in range(40)]))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_colour_sets_in_memory_are_taken_as_they_are(channels: int) -> None:
+    random = np.random.default_rng(0)
+    array = Array(random.integers(0, 256, (5, 4, 4, 3), dtype=np.uint8))
+    items = tuple(Item(f"{place}", 0, str(place)) for place in (4, 1, 2))
+    images = ImageSet("set", (ClassLabel("a"),), items, (array,))
+    geometry = Geometry((4, 4), channels=channels)
+    pixels = in_memory(images, geometry)
+    assert torch.equal(pixels.pixels, torch.stack([images.read(place, geometry) for place in range(3)]))
 
 
 @pytest.mark.parametrize("geometry", [Geometry((7, 7)), Geometry((8, 8), 10), Geometry((6, 6), 8)])
@@ -123,6 +137,19 @@ def test_whatever_changes_the_pixels_changes_the_file(images: ImageSet, cache: P
     changed = in_memory(images, GEOMETRY)
     assert len(list(cache.iterdir())) == 4
     assert changed.pixels[0, 0].min() == 255
+
+
+def test_a_zip_counts_by_its_time_and_the_names_chosen(images: ImageSet, cache: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for item in images.items:
+            archive.write(Path(images.path) / item.file, item.file)
+    zipped = open_images(tmp_path / "set.zip")
+    first = in_memory(zipped, GEOMETRY)
+    turned = in_memory(zipped.subset(list(range(9, -1, -1))), GEOMETRY)
+    assert torch.equal(turned.pixels, first.pixels.flip(0))
+    os.utime(tmp_path / "set.zip", (1, 1))
+    in_memory(zipped, GEOMETRY)
+    assert len(list(cache.iterdir())) == 3
 
 
 def test_a_damaged_file_is_made_anew_and_a_full_disk_costs_nothing(images: ImageSet, cache: Path) -> None:

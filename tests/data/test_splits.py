@@ -42,6 +42,18 @@ def test_every_class_is_spread_within_one_row(seed: int) -> None:
         assert torch.equal(torch.cat([fold.train, fold.held]).sort().values, torch.arange(len(targets)))
 
 
+def test_small_sets_keep_what_can_be_kept_exactly() -> None:
+    generator = seeded(4)
+    for _ in range(300):
+        sizes = torch.randint(3, 9, (3,), generator=generator)
+        targets = torch.repeat_interleave(torch.arange(3), sizes)
+        val, test = (int(torch.randint(0, 5, (1,), generator=generator)) for _ in range(2))
+        split = split_indices(targets, val=val, test=test, generator=generator)
+        assert (len(split.val), len(split.test)) == (val, test)
+        for part in (split.train, split.val, split.test):
+            assert worst_share(targets, part) < 1 - 1e-4
+
+
 def test_iris_110_20_20() -> None:
     targets = builtin("iris", split="all").targets
     split = split_indices(targets, val=20, test=20)
@@ -102,6 +114,13 @@ def test_a_few_twins_cost_no_proportion() -> None:
     split = split_indices(targets, test=0.5, contents=content_keys(values))
     assert targets[split.test].bincount().tolist() == [10, 10, 10]
     assert bool((split.test == 0).any()) == bool((split.test == 1).any())
+
+
+def test_a_set_of_twins_only_is_split_in_proportion() -> None:
+    values = torch.arange(60.0).repeat_interleave(2)[:, None]
+    targets = torch.arange(120) // 40
+    split = split_indices(targets, val=0.2, test=0.4, contents=content_keys(values))
+    assert [targets[part].bincount().tolist() for part in vars(split).values()] == [[16] * 3, [8] * 3, [16] * 3]
 
 
 def test_content_keys_tell_rows_apart() -> None:

@@ -135,8 +135,9 @@ def test_iris_is_scikit_learns() -> None:
     assert table.classes == tuple(iris.target_names)
 
 
-def test_iris_parts_share_no_flower_nor_its_twin() -> None:
-    train, test = (builtin("iris", split=split, seed=3) for split in ("train", "test"))
+@pytest.mark.parametrize("seed", range(8))
+def test_iris_parts_share_no_flower_nor_its_twin(seed: int) -> None:
+    train, test = (builtin("iris", split=split, seed=seed) for split in ("train", "test"))
     assert sorted([*train.rows.tolist(), *test.rows.tolist()]) == list(range(1, 151))
     assert test.targets.bincount().tolist() == [10, 10, 10]
     assert not set(content_keys(train.values)) & set(content_keys(test.values))

@@ -23,7 +23,7 @@ WRITTEN: list[Method] = [
     *normalizers.EACH,
     *initializers.EACH,
     cross_entropy.cross_entropy_logits,
-    dropout.dropout,
+    dropout,
     four_ways.gradients_by_hand,
     kernels.rbf,
     minima.minimum_on_simplex,

@@ -63,6 +63,14 @@ def test_our_grams_give_scikit_learns_machine() -> None:
     torch.testing.assert_close(found.landscape(test[0]), torch.from_numpy(decided), rtol=1e-3, atol=1e-3)
 
 
+def test_gamma_is_scaled_as_scikit_learn_does() -> None:
+    from sklearn.svm import SVC
+
+    values, targets = circles("train")
+    usual = SVC(gamma="scale").fit(values.numpy(), targets.numpy()).decision_function(values.numpy())
+    torch.testing.assert_close(part((values, targets), circles("test")).landscape(values), torch.from_numpy(usual))
+
+
 def test_circles_need_the_right_kernel() -> None:
     def accuracy(**told: object) -> float:
         scores = [part(circles("train", s), circles("test", s), **told).test_accuracy for s in range(3)]  # type: ignore[arg-type]

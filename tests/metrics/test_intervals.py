@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import bootstrap as scipy_bootstrap
 
-from pellucid.metrics import bootstrap, intervals
+from pellucid.metrics import bootstrap, intervals, student
 
 VALUES = torch.randn(300, generator=torch.Generator().manual_seed(0), dtype=torch.float64).exp()
 
@@ -58,3 +58,27 @@ def test_refuses() -> None:
             bootstrap(values)
     with pytest.raises(ValueError, match="draws must be at least 1, got 0"):
         bootstrap(VALUES, draws=0)
+
+
+def test_student_of_three_repeats_is_the_tables() -> None:
+    found = student([1.0, 2.0, 3.0])  # s = 1, and 4.302653 is the tables' t of 2 degrees of freedom
+    assert found.value == 2.0
+    assert found.high - found.value == pytest.approx(4.302653 / 3**0.5, abs=1e-6)
+    assert found.value - found.low == pytest.approx(4.302653 / 3**0.5, abs=1e-6)
+
+
+def test_student_of_one_repeat_says_nothing_of_its_spread() -> None:
+    found = student([0.7])
+    assert (found.value, found.low, found.high) == (0.7, -math.inf, math.inf)
+
+
+def test_student_covers_the_mean_as_often_as_it_says() -> None:
+    draws = torch.randn(2000, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = [student(row) for row in draws.tolist()]
+    assert sum(one.low <= 0 <= one.high for one in found) / 2000 == pytest.approx(0.95, abs=0.015)
+
+
+@pytest.mark.parametrize("values", [[], [1.0, math.nan]])
+def test_student_refuses(values: list[float]) -> None:
+    with pytest.raises(ValueError, match="values must be finite, at least one"):
+        student(values)

@@ -37,6 +37,13 @@ def test_best_weights_give_the_recorded_val_loss_exactly() -> None:
     assert float((logits.argmax(dim=1) == IRIS.targets[SPLIT.val]).float().mean()) == best["val_accuracy"]
 
 
+def test_val_rows_are_judged_without_dropout() -> None:
+    one = training(dropout=0.5, epochs=3)
+    last = list(one())[one.kept.epoch - 1]
+    logits = one.best()(IRIS.values[SPLIT.val]).detach()
+    assert float(F.cross_entropy(logits, IRIS.targets[SPLIT.val])) == last["val_loss"]
+
+
 @pytest.mark.parametrize("patience", [1, 3])
 def test_patience_stops_exactly_so_many_epochs_after_the_best(patience: int) -> None:
     one = training(lr=0.3, epochs=200, patience=patience)
@@ -130,6 +137,17 @@ def test_what_was_stopped_goes_on_as_if_nothing_had_happened() -> None:
     assert told == wanted
     for name, tensor in whole.best().state_dict().items():
         assert torch.equal(second.best().state_dict()[name], tensor)
+
+
+def test_an_epoch_holds_every_row_once_and_can_be_begun_amid() -> None:
+    one = training(batch_size=30)
+    batches = list(one._batches(2, 0))
+    assert [len(targets) for _, targets in batches] == [30, 30, 30, 20]
+    rows = torch.cat([rows for rows, _ in batches])
+    assert sorted(rows.tolist()) == sorted(one.train[0].tolist())
+    assert not torch.equal(rows, torch.cat([rows for rows, _ in one._batches(3, 0)]))
+    for (left, _), (right, _) in zip(batches[1:], one._batches(2, 1), strict=True):
+        assert torch.equal(left, right)
 
 
 @pytest.mark.parametrize(

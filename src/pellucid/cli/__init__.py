@@ -9,19 +9,23 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from io import TextIOWrapper
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pellucid import __version__
 
 from ._shared import plain
 
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
 VERBS = (
     "train",
+    "sweep",
     "runs",
     "audit",
     "describe",
@@ -83,20 +87,20 @@ def _run(verb: ModuleType, words: list[str]) -> int:
     parser.add_argument("--config", action="config", help="read options from this YAML file")
     try:
         verb.arguments(parser)
-        parsed = parser.parse_args(_config_first(words[1:]))
+        parsed = parser.parse_args(_config_first(words[1:], kinds=_kinds(parser)))
     except ArgumentError as error:
-        return _told(f"{_reason(str(error))}; see pellucid {words[0]} --help", 2)
+        return _told(f"{_reason(str(error))}{_nearest(str(error), parser, words)}; see pellucid {words[0]} --help", 2)
     except SystemExit as done:  # --help and --print_config print and leave
         return int(done.code or 0)
     result: int = verb.run(parsed)
     return result
 
 
-def _config_first(words: list[str]) -> list[str]:
-    """Options with --config before all others, so that what is typed wins over what a file says."""
-    first: list[str] = []
+def _config_first(words: list[str], *, kinds: Collection[str]) -> list[str]:
+    """Options with --config before all others, behind the kind of command: what is typed wins over what a file says."""
+    first = words[:1] if words[:1] and words[0] in kinds else []
     rest: list[str] = []
-    left = iter(words)
+    left = iter(words[len(first) :])
     for word in left:
         if word == "--config":
             first += [word, *(value for value in [next(left, None)] if value is not None)]
@@ -147,6 +151,26 @@ def _reason(message: str) -> str:
         return message
     method, name, kind, value = found.groups()
     return f"{method or ''}{name.replace('_', '-')} must be {KINDS.get(kind, kind)}, got {value}"
+
+
+def _kinds(parser: "ArgumentParser") -> "dict[str, ArgumentParser]":
+    """The commands below a command, such as the recipes of train."""
+    return next((action.choices for action in parser._actions if isinstance(action.choices, dict)), {})
+
+
+def _nearest(message: str, parser: "ArgumentParser", words: list[str]) -> str:
+    """The nearest known word, where one was typed that is not known."""
+    from pellucid.checks import near
+
+    kinds = _kinds(parser)
+    choice = re.search(r"invalid choice: '(\S+)'", message)
+    if choice is not None:
+        return near(choice[1], kinds)
+    flag = re.search(r"unrecognized arguments: (?:\S+ )*?(--[\w.-]+)", message, re.IGNORECASE)
+    if flag is None:
+        return ""
+    parsers = [parser, *(kinds[word] for word in words if word in kinds)]
+    return near(flag[1], [flag for one in parsers for action in one._actions for flag in action.option_strings], 2)
 
 
 def _overview() -> str:

@@ -41,7 +41,7 @@ def show(recipe: str, data: str, chosen: Mapping[str, Any], folder: str, *, forc
             pairs, place / "augmentation.png", f"{data}: what {policy} makes of training images, epoch 1, seed {seed}"
         )
         mixed = [f"{name} {chosen[name]:g}" for name in ("mixup", "cutmix") if chosen.get(name)]
-        lead = "Above as in the set, below as the net meets it in its first epoch, before its normalisation."
+        lead = "Left as in the set, right as the net meets it in its first epoch, before its normalisation."
         lead += f" {' and '.join(mixed)} then mixes them by batch, which is not shown." if mixed else ""
         sections = [report.Section("pairs", "Before and after", lead, report.gallery(_entries(pairs)))]
         subtitle = f"{policy}; epoch 1, seed {seed}; {len(train):,} training images"

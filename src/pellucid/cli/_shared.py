@@ -67,6 +67,37 @@ def given(parsed: Any, method: "Method", skip: Sequence[str] = ()) -> dict[str, 
     return {o.name: getattr(parsed, o.name) for o in options(method) if o.name not in skip}
 
 
+def typed_options(functions: Sequence["Method"], pairs: Sequence[str], flag: str) -> list[tuple[str, Any]]:
+    """Options of several functions, typed as option=value, with values of their kinds.
+
+    Raises:
+        ValueError: no such option, or a value of another kind.
+    """
+    from argparse import ArgumentError
+
+    from jsonargparse import ArgumentParser
+
+    from pellucid.checks import near
+    from pellucid.methods import options
+
+    known = {option.name for function in functions for option in options(function)}
+    parser = ArgumentParser(exit_on_error=False)
+    for function in functions:
+        add_options(parser, function)
+    found = []
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        key = key.replace("-", "_")
+        if not equals or key not in known:
+            raise ValueError(f"{flag} takes option=value, got {pair!r}{near(key, known)}")
+        try:
+            parsed = parser.parse_args([f"--{key.replace('_', '-')}={value}"])
+        except ArgumentError as error:
+            raise ValueError(f"{flag} {key} cannot be {value!r}; see --help for what it takes") from error
+        found.append((key, getattr(parsed, key)))
+    return found
+
+
 @contextmanager
 def progress() -> Iterator[None]:
     """Show progress bars on standard error while the block runs, if that is a terminal."""

@@ -9,12 +9,13 @@ metrics.jsonl and .csv, the last checkpoint, the best model and a page; give the
 run that was stopped or killed goes on with the same command and --resume, as if nothing had happened.
 """
 
+import shlex
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._shared import add_options, given, plain, progress
+from ._shared import add_options, plain, progress, typed_options
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -29,25 +30,24 @@ def arguments(parser: "ArgumentParser") -> None:
 
     from jsonargparse import ArgumentParser
 
-    from pellucid.methods import methods, summary
+    from pellucid.methods import methods, options, summary
     from pellucid.training import engine, recipes
 
     parser.formatter_class = RawDescriptionHelpFormatter
     kinds = parser.add_subcommands(required=True, dest="recipe", metavar="RECIPE", help="what to train")
     for name, recipe in methods(recipes).items():
         one = ArgumentParser(prog=f"pellucid train {_typed(name)}", description=summary(recipe), exit_on_error=False)
-        one.add_argument(
-            "--config", action="config", help="read options from this YAML file, such as a run's config.yaml"
-        )
+        config = "read data and options from this YAML file, such as a run's config.yaml; what is typed wins"
+        one.add_argument("--config", type=str, default="", help=config)
         one.add_argument("data", type=str, nargs="?", default="", help="what to learn from (see pellucid train --help)")
         one.add_argument("-o", "--out", type=str, required=True, help="folder of the run")
         one.add_argument("--resume", action="store_true", help="go on with the run in OUT, if there is one")
         one.add_argument("--force", action="store_true", help="replace the run in OUT")
-        one.add_argument("--set", type=list[str], default=[], action="append", help="any option, as option=value")
+        one.add_argument("--set", type=str, default=[], action="append", help="any option, as option=value")
         sheet = "train nothing: write into OUT five training images before and after --augmentation"
         one.add_argument("--show-augmentation", action="store_true", help=sheet)
-        add_options(one, recipe)
-        add_options(one, engine)
+        for function in (recipe, engine):
+            add_options(one, function, late=[option.name for option in options(function)])
         kinds.add_subcommand(_typed(name), one, help=summary(recipe))
 
 
@@ -61,21 +61,56 @@ def run(args: Namespace) -> int:
     asked = getattr(args, args.recipe)
     name = args.recipe.replace("-", "_")
     recipe = methods(recipes)[name]
-    chosen = {**given(asked, recipe), **given(asked, training.engine), **_set(recipe, asked.set)}
+    chosen = _chosen(recipe, asked)
+    data = str(chosen.pop("data", ""))
     if asked.show_augmentation:
         from ._augmented import show
 
-        return show(name, _said(asked.data), chosen, asked.out, force=asked.force)
+        return show(name, _said(data), {**training.defaults(name), **chosen}, asked.out, force=asked.force)
     if asked.resume and is_run(Path(asked.out)):
-        told = _resumed(Path(asked.out), name, asked.data, chosen, recipe)
+        told = _resumed(Path(asked.out), name, data, chosen)
     else:
-        told = training.start(name, _said(asked.data), asked.out, force=asked.force, **chosen)
+        told = training.start(name, _said(data), asked.out, force=asked.force, **chosen)
     try:
         _show(told)
     except KeyboardInterrupt:
-        print(f"pellucid: interrupted; go on with: pellucid train {args.recipe} -o {plain(asked.out)} --resume")
+        if not is_run(Path(asked.out)):
+            raise
+        place = plain(shlex.quote(asked.out))
+        print(f"pellucid: interrupted; go on with: pellucid train {args.recipe} -o {place} --resume")
         return 130
     return 0
+
+
+def _chosen(recipe: "Method", asked: Namespace) -> dict[str, Any]:
+    """Data and options: those of the file, over them those of --set, over them those typed as flags."""
+    from pellucid import training
+    from pellucid.methods import options
+
+    functions = (recipe, training.engine)
+    flags = [option.name for function in functions for option in options(function) if hasattr(asked, option.name)]
+    read = _read(recipe, asked.config) if asked.config else {}
+    typed = {**dict(typed_options(functions, asked.set, "--set")), **{name: getattr(asked, name) for name in flags}}
+    return {**read, **typed, **({"data": asked.data} if asked.data else {})}
+
+
+def _read(recipe: "Method", file: str) -> dict[str, Any]:
+    """Data and options of a YAML file."""
+    import yaml
+
+    from pellucid import training
+
+    try:
+        told = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{file}: not readable ({' '.join(str(error).split())})") from error
+    if not isinstance(told, dict):
+        raise ValueError(f"{file}: must hold options, one a line, such as epochs: 6")
+    if told.pop("recipe", recipe.__name__) != recipe.__name__:
+        raise ValueError(f"{file}: is of another recipe than {recipe.__name__}")
+    data = {"data": str(told.pop("data"))} if "data" in told else {}
+    pairs = [f"{name}={'null' if value is None else value}" for name, value in told.items()]
+    return {**dict(typed_options((recipe, training.engine), pairs, file)), **data}
 
 
 def _said(data: str) -> str:
@@ -92,43 +127,19 @@ def _show(told: "Iterator[Told]") -> None:
             print(plain(line.text), flush=True)
 
 
-def _resumed(folder: Path, name: str, data: str, chosen: dict[str, Any], recipe: "Method") -> "Iterator[Told]":
+def _resumed(folder: Path, name: str, data: str, chosen: dict[str, Any]) -> "Iterator[Told]":
     """The run goes on as it was begun: what is typed now must not say otherwise."""
     from pellucid import training
-    from pellucid.methods import options
 
     config = training.Run(folder).config
-    usual = {option.name: option.default for option in (*options(recipe), *options(training.engine))}
-    typed = {key: value for key, value in chosen.items() if value != usual[key]} | ({"data": data} if data else {})
-    for key, value in {"recipe": name, **typed}.items():
+    for key, value in {"recipe": name, **({"data": data} if data else {}), **chosen}.items():
         if config.get(key) != value:
-            flag = key.replace("_", "-")
+            word = key.replace("_", "-")
+            remedy = {"recipe": "name that one", "data": "leave it out"}.get(key, f"leave --{word} out")
             raise ValueError(
-                f"{folder} was begun with {flag} {config.get(key)}, not {value}; leave --{flag} out, or use a new -o"
+                f"{folder} was begun with {word} {config.get(key)}, not {value}; {remedy}, or use a new -o"
             )
     return training.resume(folder)
-
-
-def _set(recipe: "Method", pairs: list[str]) -> dict[str, Any]:
-    """Options given as option=value."""
-    from jsonargparse import ArgumentParser
-
-    from pellucid import training
-    from pellucid.checks import near
-    from pellucid.methods import options
-
-    known = {option.name for function in (recipe, training.engine) for option in options(function)}
-    parser = ArgumentParser(exit_on_error=False)
-    add_options(parser, recipe)
-    add_options(parser, training.engine)
-    found = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        key = key.replace("-", "_")
-        if not equals or key not in known:
-            raise ValueError(f"--set takes option=value, got {pair!r}{near(key, known)}")
-        found[key] = getattr(parser.parse_args([f"--{key.replace('_', '-')}={value}"]), key)
-    return found
 
 
 def _typed(name: str) -> str:

@@ -1,9 +1,22 @@
 """Small exact things, written out from their formulas: what larger ones are made of."""
 
+from . import (
+    activations,
+    cross_entropy,
+    four_ways,
+    initializers,
+    kernels,
+    likelihoods,
+    minima,
+    normalizers,
+    optimizers,
+)
 from .convolution import convolution
 from .convolution_matrix import convolution_matrix
 from .convolution_pixel import convolution_pixel
 from .dense_as_convolution import dense_as_convolution, fully_convolutional
+from .dropout import dropout
+from .formula import formula
 from .gates import gate_network
 from .lesson import Lesson
 from .perceptron import Perceptron
@@ -13,12 +26,23 @@ from .transposed_convolution import transposed_convolution
 __all__ = [
     "Lesson",
     "Perceptron",
+    "activations",
     "convolution",
     "convolution_matrix",
     "convolution_pixel",
+    "cross_entropy",
     "dense_as_convolution",
+    "dropout",
+    "formula",
+    "four_ways",
     "fully_convolutional",
     "gate_network",
+    "initializers",
+    "kernels",
+    "likelihoods",
+    "minima",
+    "normalizers",
+    "optimizers",
     "pooling",
     "transposed_convolution",
 ]

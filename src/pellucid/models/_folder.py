@@ -1,5 +1,6 @@
 """A model's folder: model.json, its keys checked, beside a weights file with the hash it tells; safely written."""
 
+import errno
 import json
 import os
 import re
@@ -50,7 +51,7 @@ def write_folder(folder: Path, network: nn.Module, tell: Callable[[Mapping[str, 
         try:
             save_file(state, new_weights)
         except SafetensorError as error:
-            raise OSError(f"{folder / WEIGHTS} could not be written ({error}); is the disk full?") from error
+            raise OSError(errno.EIO, str(error)) from error
         new_weights.chmod(mode)
         digest = sha256(new_weights)
         is_taken = old is not None and old.name == WEIGHTS
@@ -127,6 +128,10 @@ def _beside(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
         yield temporary
+    except OSError as error:
+        if error.errno is None:  # told already, by one within
+            raise
+        raise OSError(f"{path} could not be written ({error}); is the disk full? What was there is kept") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -17,6 +17,9 @@ STROKES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)), (0, (3, 1, 1, 1, 
 MARKS = ("o", "s", "^", "D", "v", "P")
 """How the classes of a figure are marked."""
 
+LONG = 20
+"""Letters of a name from which on the names of curves stand below the figure and not in it."""
+
 
 @dataclass(frozen=True)
 class Field:
@@ -59,7 +62,7 @@ def lines(
     for name, (right, high) in (dots or {}).items():
         place.plot([right], [high], "o", color=INK, markersize=4.5)
         place.annotate(_plain(name), (right, high), xytext=(5, 5), textcoords="offset points", color=INK, fontsize=8.5)
-    if len(curves) > 4:
+    if len(curves) > 4 or (len(curves) > 1 and max(map(len, curves)) > LONG):
         figure.legend(frameon=False, labelcolor=INK, fontsize=8.5, loc="outside lower left", ncols=2)
     elif len(curves) > 1:
         place.legend(frameon=False, labelcolor=INK, fontsize=8.5)

@@ -17,7 +17,8 @@ from .start import resume, start
 from .state import State
 from .stopping import Stopping
 from .story import story
-from .summaries import Summary, changed, differing, find_runs, summarised
+from .summaries import Summary, changed, defaults, differing, find_runs, summarised
+from .sweep import sweep
 
 __all__ = [
     "Average",
@@ -35,6 +36,7 @@ __all__ = [
     "compared",
     "comparison_rows",
     "comparison_sections",
+    "defaults",
     "differing",
     "engine",
     "find_runs",
@@ -50,6 +52,7 @@ __all__ = [
     "start",
     "story",
     "summarised",
+    "sweep",
     "write_comparison",
     "write_page",
 ]

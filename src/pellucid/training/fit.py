@@ -175,7 +175,7 @@ class _Updates:
                 self.fabric.backward(loss / len(group) if len(group) > 1 else loss)
             told.append(values)
         for kind, bound in self.clips.items():
-            self.fabric.clip_gradients(self.wrapped, self.engine, **{kind: bound})  # type: ignore[arg-type]
+            self.fabric.clip_gradients(self.wrapped, self.engine, **{kind: bound})
         return told
 
     def _check(self, loss: Tensor) -> None:

@@ -54,7 +54,7 @@ def fit_first(network: nn.Module, pixels: Pixels, *, epsilon: float = 0.01) -> N
 
 
 def fit_input(model: Model, pixels: Pixels) -> None:
-    """Show a network some normalised training images, where it has a first layer that is fitted to them, not learned."""
+    """Show a network some normalised training images, where its first layer is fitted to them, not learned."""
     fit = getattr(model.network, "fit_input", None)
     if fit is not None:
         fit((pixels.images(slice(SAMPLE)).to(model.mean.device) - model.mean) / model.std)

@@ -12,8 +12,6 @@ index.html           the page
 import csv
 import json
 import os
-import re
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,11 +23,7 @@ from pellucid.files import check_new_folder, write_json
 from pellucid.models import is_model_folder, settle
 from pellucid.records import record as made
 
-OURS = re.compile(
-    r"(record|model|results|config|metrics|table|index|last|weights(-\w+)?|figures/[\w-]+|tensorboard/events[\w.-]*)"
-    r"\.?(json|jsonl|yaml|csv|html|pt|safetensors|png|svg)?|\.lock"
-)
-"""The files a run may hold; a folder with others is not replaced."""
+from ._clearing import clear_run, is_held
 
 
 class Part(Protocol):
@@ -67,7 +61,9 @@ class Run:
             ValueError: the folder is there and may not be replaced; says the remedy.
         """
         place = Path(folder)
-        _make_room(place, force=force)
+        if is_run(place):
+            clear_run(place, force=force)
+        check_new_folder(place)
         place.mkdir(parents=True, exist_ok=True)
         stamp = made("train", options=config, model={}, seed=seed, data={"path": str(config.get("data", ""))})
         write_json(place / "record.json", stamp.json())
@@ -97,15 +93,7 @@ class Run:
     @property
     def is_held(self) -> bool:
         """Whether a process is training it now."""
-        from filelock import FileLock, Timeout
-
-        if not (self.folder / ".lock").is_file() or not os.access(self.folder / ".lock", os.W_OK):
-            return False
-        try:
-            with FileLock(self.folder / ".lock", timeout=0):
-                return False
-        except Timeout:
-            return True
+        return is_held(self.folder)
 
     @property
     def is_finished(self) -> bool:
@@ -132,11 +120,16 @@ class Run:
 
     def log(self, values: Mapping[str, Any]) -> None:
         """Append a line; it is on the disk when the call returns."""
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values, allow_nan=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self._table(values)
+        line = (json.dumps(values, allow_nan=False) + "\n").encode()
+        try:
+            with (self.folder / "metrics.jsonl").open("ab", buffering=0) as file:
+                count = file.write(line)
+                os.fsync(file.fileno())
+            if count != len(line):
+                raise OSError("only a part of the line was written")
+            self._table(values)
+        except OSError as error:
+            raise OSError(f"{self.folder}: its metrics could not be written ({error}); is the disk full?") from error
 
     def checkpoint(self, parts: Mapping[str, Part], random: list[torch.Tensor] | None = None) -> None:
         """Write the last checkpoint, whole or not at all.
@@ -173,14 +166,17 @@ class Run:
         path = self.folder / "last.pt"
         saved: dict[str, Any] = {"lines": 0}
         if path.is_file():
-            try:
-                saved = torch.load(path, map_location="cpu", weights_only=True)
-            except Exception as error:  # a damaged file raises whatever its reader meets
-                raise ValueError(f"{path}: not a readable checkpoint; start again with --force") from error
+            saved = _checkpoint(path)
             if set(saved["parts"]) != set(parts):
                 raise ValueError(f"{path}: holds {', '.join(saved['parts'])}, not {', '.join(parts)}")
             for name, part in parts.items():
-                part.load_state_dict(saved["parts"][name])
+                try:
+                    part.load_state_dict(saved["parts"][name])
+                except (RuntimeError, ValueError, LookupError) as error:
+                    reason = str(error).strip().rpartition("\n")[2].strip()
+                    raise ValueError(
+                        f"{path}: does not fit what is trained now ({reason}); has the data changed?"
+                    ) from error
             torch.set_rng_state(saved["random"][min(rank, len(saved["random"]) - 1)])
             if saved["cuda"] and len(saved["cuda"]) == torch.cuda.device_count():
                 torch.cuda.set_rng_state_all(saved["cuda"])
@@ -256,6 +252,18 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def _checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds."""
+    try:
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        kinds = {"parts": dict, "random": list, "cuda": list, "lines": int}
+        if not all(isinstance(saved[name], kind) for name, kind in kinds.items()) or not saved["random"]:
+            raise TypeError("of another form")
+    except Exception as error:  # a damaged file raises whatever its reader meets
+        raise ValueError(f"{path}: not a readable checkpoint; start again with --force") from error
+    return saved
+
+
 def _json(path: Path) -> dict[str, Any]:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
@@ -264,23 +272,3 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(told, dict):
         raise ValueError(f"{path}: must hold an object")
     return told
-
-
-def _make_room(place: Path, *, force: bool) -> None:
-    """Refuse a folder that must not be replaced; clear one that may be."""
-    if is_run(place):
-        if not force:
-            raise ValueError(
-                f"{place} holds a run already: go on with --resume, replace it with --force, or name another"
-            )
-        names = sorted(_own_name(path, place) for path in place.rglob("*") if not path.is_dir())
-        foreign = [name for name in names if not OURS.fullmatch(name) and not name.endswith(".part")]
-        if foreign:
-            raise ValueError(f"{place} holds {foreign[0]}, which pellucid did not make; move it away before --force")
-        shutil.rmtree(place)
-    check_new_folder(place)
-
-
-def _own_name(path: Path, place: Path) -> str:
-    """A file's name within its run, which may stand in a folder of another run, as those of a ladder do."""
-    return path.relative_to(next(above for above in path.parents if above == place or is_run(above))).as_posix()

@@ -3,12 +3,14 @@
 Choices (the best epoch, when to stop) are made on val; test is read at the end.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
-from pellucid.checks import check_choice, check_count, check_range
-from pellucid.data import ImageSet, Pixels, builtin, content_keys, in_memory, open_images, split_indices
+from pellucid.checks import check_choice, check_count, check_range, near
+from pellucid.data import ImageSet, Pixels, Split, builtin, content_keys, in_memory, open_images, split_indices
 from pellucid.data.builtin import IMAGES
 from pellucid.geometry import Geometry
 
@@ -63,17 +65,13 @@ def open_sets(
     geometry = _geometry(next(iter(parts.values())), size, channels)
     found = {name: in_memory(images, geometry) for name, images in parts.items()}
     train, notes = _without_twins(found)
+    _check_classes(train, data)
     if limit is not None and limit < len(train):
         train = train.subset(_some(train, limit, seed + 2))
     held = found.get("val")
     if held is None and val:
-        split = split_indices(
-            train.targets,
-            val=val,
-            test=0.0,
-            contents=content_keys(train.pixels),
-            generator=torch.Generator().manual_seed(seed + 1),
-        )
+        keys = content_keys(train.pixels)
+        split = _split(train, seed + 1, val=val, test=0.0, contents=keys)
         train, held = train.subset(split.train), train.subset(split.val)
     return Sets(geometry, train, held, found.get("test"), notes)
 
@@ -87,17 +85,17 @@ def _parts(data: str, seed: int) -> dict[str, ImageSet]:
     """train, and test and val where there are any."""
     if data in IMAGES:
         return {split: _labelled(builtin(data, split=split, seed=seed)) for split in ("train", "test")}
-    images = open_images(data, split="all")
-    names = [name for name in ("train", "val", "test") if name in images.splits]
-    if "train" in names:
-        return {name: _labelled(open_images(data, split=name)) for name in names if name == "train" or _has(data, name)}
-    split = split_indices(_labelled(images).targets, test=0.2, generator=torch.Generator().manual_seed(seed))
+    if not Path(data).exists() and near(data, IMAGES):
+        raise ValueError(f"{data}: no such file or folder, and no built-in set{near(data, IMAGES)}")
+    first = open_images(data)
+    if "train" in first.splits:
+        names = [name for name in ("train", "val", "test") if name in first.splits]
+        opened = {name: first if name == first.split else open_images(data, split=name) for name in names}
+        _labelled(opened["train"])
+        return {name: part for name, part in opened.items() if name == "train" or (part.targets >= 0).any()}
+    images = _labelled(open_images(data, split="all") if first.splits else first)
+    split = _split(images, seed, test=0.2)
     return {name: images.subset(part.tolist()) for name, part in (("train", split.train), ("test", split.test))}
-
-
-def _has(data: str, name: str) -> bool:
-    """Whether a part has labels; one without cannot judge."""
-    return bool((open_images(data, split=name).targets >= 0).any())
 
 
 def _labelled(images: object) -> ImageSet:
@@ -130,7 +128,35 @@ def _without_twins(found: dict[str, Pixels]) -> tuple[Pixels, tuple[str, ...]]:
     return train.subset(torch.tensor(keep)), (note,)
 
 
+def _check_classes(train: Pixels, data: str) -> None:
+    """Refuse a training part that leaves nothing to tell apart, or a class without pictures."""
+    if len(train.classes) < 2:
+        raise ValueError(f"{data}: all pictures are of one class, {train.classes[0]}; a classifier needs at least two")
+    counts = train.targets.bincount(minlength=len(train.classes))
+    missing = [name for name, count in zip(train.classes, counts.tolist(), strict=True) if not count]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if missing[1:] else ""
+        raise ValueError(f"{data}: the training part has no picture of class {missing[0]}{more}; add some")
+
+
+def _split(
+    images: ImageSet | Pixels,
+    seed: int,
+    *,
+    val: float = 0.0,
+    test: float = 0.0,
+    contents: Sequence[bytes] | None = None,
+) -> Split:
+    """Parts of a set, every class in proportion; a refusal names the rarest class."""
+    generator = torch.Generator().manual_seed(seed)
+    try:
+        return split_indices(images.targets, val=val, test=test, contents=contents, generator=generator)
+    except ValueError as error:
+        counts = images.targets.bincount(minlength=len(images.classes))
+        name, count = images.classes[int(counts.argmin())], int(counts.min())
+        raise ValueError(f"{error}; the rarest class is {name}, with {count} of {len(images)} pictures") from error
+
+
 def _some(train: Pixels, limit: int, seed: int) -> torch.Tensor:
     """Positions of so many images, every class in proportion."""
-    generator = torch.Generator().manual_seed(seed)
-    return split_indices(train.targets, val=limit, test=0.0, generator=generator).val
+    return _split(train, seed, val=limit).val

@@ -53,6 +53,11 @@ def test_what_is_told_is_what_is_done() -> None:
     assert augment.policy("hflip=0").draw(INDICES, IMAGES.shape).text(0) == "as it is"
 
 
+def test_one_operation_twice_draws_twice() -> None:
+    once, again = augment.policy("hflip,hflip").draw(torch.arange(1000), (8, 8)).chosen
+    assert 400 < int((once ^ again).sum()) < 600
+
+
 def test_hashed_numbers_are_uniform_and_their_uses_do_not_go_together() -> None:
     key = keys(0, 0, 0, torch.arange(20_000))
     columns = [uniform(key, stream) for stream in (-1, 0, 1)]

@@ -13,6 +13,7 @@ from pellucid.data import Table, builtin
 from pellucid.models import load_table_model
 from pellucid.training import Run, resume, start
 from pellucid.training.recipes.tabular import _trials
+from pellucid.training.tabular import TableTraining
 
 IRIS = builtin("iris", split="all")
 SHORT: dict[str, Any] = {"epochs": 4, "lr": 0.02, "every": 3, "device": "cpu"}
@@ -28,7 +29,7 @@ def trained(folder: Path, data: str = "iris", **options: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def kfold(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "kfold"
-    trained(folder, estimate="kfold", folds=5, epochs=10)
+    trained(folder, estimate="kfold", folds=5, epochs=10, lr=0.3)
     return folder
 
 
@@ -55,7 +56,7 @@ def test_a_run_of_iris(tmp_path: Path) -> None:
 
 
 def test_the_kept_model_gives_what_the_run_says(tmp_path: Path) -> None:
-    results = trained(tmp_path / "a", seed=5, epochs=12)
+    results = trained(tmp_path / "a", seed=5, epochs=6)
     split = _trials(IRIS, "holdout", folds=5, repeats=1, test=0.1333, val=0.1333, seed=5)[0].split
     targets = IRIS.targets[split.test].numpy()
     predicted = load_table_model(tmp_path / "a")(IRIS.values[split.test]).argmax(dim=1).numpy()
@@ -67,6 +68,7 @@ def test_the_kept_model_gives_what_the_run_says(tmp_path: Path) -> None:
     best = min(Run(tmp_path / "a").records(), key=lambda line: line["val_loss"])
     assert results["best_epoch"] == best["epoch"]
     wrong = {one["row"] for one in results["wrong"]}
+    assert wrong
     assert wrong == set(IRIS.rows[split.test][torch.from_numpy(predicted != targets)].tolist())
 
 
@@ -79,7 +81,7 @@ def test_folds_are_judged_once_each_and_the_model_is_refitted_on_all(kfold: Path
     assert results["error_mean_of_folds"] == pytest.approx(results["error_pooled"])  # equal folds
     assert results["error_pooled"] == pytest.approx(1 - results["test"]["accuracy"])
     best = sorted(fold["best_epoch"] for fold in results["folds"][:-1])
-    assert results["folds"][-1]["epochs"] == best[2]
+    assert results["folds"][-1]["epochs"] == best[2] < best[4]
     scaler = load_table_model(kfold).scaler
     assert torch.equal(scaler.shift_, IRIS.values.amin(dim=0))
 
@@ -91,7 +93,11 @@ def test_refit_learns_from_train_and_val_for_the_best_number_of_epochs(tmp_path:
     assert (second["train"], second["val"], second["test"]) == (130, 0, 20)
     assert second["epochs"] == first["best_epoch"] < 12
     split = _trials(IRIS, "holdout", folds=5, repeats=1, test=0.1333, val=0.1333, seed=0)[0].split
-    predicted = load_table_model(tmp_path / "a")(IRIS.values[split.test]).argmax(dim=1)
+    model = load_table_model(tmp_path / "a")
+    together = torch.cat([split.train, split.val])
+    assert torch.equal(model.scaler.shift_ + model.scaler.scale_, IRIS.values[together].amax(dim=0))
+    assert not torch.equal(model.scaler.shift_ + model.scaler.scale_, IRIS.values.amax(dim=0))
+    predicted = model(IRIS.values[split.test]).argmax(dim=1)
     assert results["test"]["accuracy"] == pytest.approx(float((predicted == IRIS.targets[split.test]).double().mean()))
 
 
@@ -111,6 +117,7 @@ def test_repeats_have_other_splits_and_a_mean(tmp_path: Path) -> None:
     shares = [fold["test_accuracy"] for fold in results["folds"][:3]]
     assert results["test"]["accuracy"] == pytest.approx(np.mean(shares))
     half = 4.302652729911275 * np.std(shares, ddof=1) / 3**0.5  # Student's t, 2 degrees of freedom
+    assert results["test"]["low"] == pytest.approx(np.mean(shares) - half)
     assert results["test"]["high"] == pytest.approx(min(1, np.mean(shares) + half))
     single = trained(tmp_path / "b", seed=1, epochs=8)
     assert single["test"]["accuracy"] == pytest.approx(shares[1]), "a repeat is the run of the next seed"
@@ -137,21 +144,32 @@ def test_every_row_is_held_out_once_and_no_twin_is_learned_from() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "cut"),
+    ("options", "checkpoints"),
     [
-        ({"dropout": 0.2, "epochs": 8}, 1),
-        ({"dropout": 0.2, "epochs": 8}, 3),
-        ({"estimate": "kfold", "folds": 2, "epochs": 2}, 2),
-        ({"estimate": "kfold", "folds": 2, "epochs": 2}, 3),
-        ({"final": "refit", "epochs": 7}, 5),
+        ({"dropout": 0.2, "epochs": 8}, 0),
+        ({"dropout": 0.2, "epochs": 10}, 2),
+        ({"estimate": "kfold", "folds": 2, "epochs": 4}, 1),
+        ({"estimate": "kfold", "folds": 2, "epochs": 4}, 3),
+        ({"estimate": "kfold", "folds": 2, "epochs": 4, "dropout": 0.2}, 4),
+        ({"final": "refit", "epochs": 7}, 4),
     ],
 )
-def test_resumed_equals_uninterrupted(tmp_path: Path, options: dict[str, Any], cut: int) -> None:
+def test_resumed_equals_uninterrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], checkpoints: int
+) -> None:
     whole = trained(tmp_path / "whole", **options)
-    telling = start("tabular", "iris", tmp_path / "cut", **{**SHORT, **options})
-    for _ in range(cut):
-        next(telling, None)
-    telling.close()  # type: ignore[attr-defined]
+    written, left = Run.checkpoint, iter(range(checkpoints))
+
+    def die(run: Run, *parts: Any) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        written(run, *parts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "checkpoint", die)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "cut", **options)
+    assert (tmp_path / "cut" / "last.pt").is_file() == bool(checkpoints)
     list(resume(tmp_path / "cut"))
     again = Run(tmp_path / "cut").results
     for results in (whole, again):
@@ -164,6 +182,39 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, options: dict[str, Any], c
         line.pop("seconds", None)
     assert lines[0] == lines[1]
     assert "right" in next(iter(resume(tmp_path / "cut"))).text, "a finished run is told again"
+
+
+def test_a_training_amid_others_goes_on_at_its_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint, left = Run.checkpoint, iter(range(3))
+
+    def die(run: Run, *parts: Any) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        checkpoint(run, *parts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "checkpoint", die)
+        with pytest.raises(KeyboardInterrupt):  # the last checkpoint is that of the second fold's third epoch
+            trained(tmp_path / "a", estimate="kfold", folds=2)
+    judged, epochs = TableTraining._judged, list[int]()
+
+    def counted(training: TableTraining) -> dict[str, float]:
+        epochs.append(training.state.epoch)
+        return judged(training)
+
+    monkeypatch.setattr(TableTraining, "_judged", counted)
+    list(resume(tmp_path / "a"))
+    assert epochs == [4]
+
+
+def test_what_is_nothing_over_nothing_is_flagged(tmp_path: Path) -> None:
+    results = trained(tmp_path / "a", epochs=1, lr=1e-9)
+    lacking = [one["name"] for one in results["classes"] if "precision" in one["undefined"]]
+    assert lacking == [one["name"] for one in results["classes"] if not one["predicted"]]
+    assert lacking
+    page = (tmp_path / "a" / "index.html").read_text()
+    assert page.count('<td class="n">0/0</td>') == len(lacking)
+    assert "0/0 marks a share of nothing" in page
 
 
 def written(folder: Path, text: str) -> str:

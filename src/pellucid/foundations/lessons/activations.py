@@ -15,7 +15,7 @@ from pellucid.foundations.lesson import Lesson
 from pellucid.methods import Method, summary
 from pellucid.report import Fact, Matrix, Section
 
-from ._cells import kept
+from ._cells import broad, kept
 
 Ask: TypeAlias = Callable[[Method, Tensor], Activated]
 """An activation and points to what it gives there, with the options of the lesson."""
@@ -110,7 +110,7 @@ def _table(ask: Ask) -> Section:
     for method in (*EACH, softmax):
         lines = [line.partition(" = ")[2] for line in formula(method).splitlines()]
         at_zero = f"{float(ask(method, SHOWN[2:3]).slope):g}" if method is not softmax else "—"
-        body.append((kept(_name(method)), lines[0], lines[1], at_zero, summary(method)))
+        body.append((kept(_name(method)), broad(lines[0]), broad(lines[1]), at_zero, broad(summary(method))))
     head = ("name", "value g", "slope g'", "slope at 0", "what it is")
     lead = "Each slope is told by the value where that is shorter."
     return Section("formulas", "Formulas", lead, report.table(head, body, "Activations", numbers=(3,)))

@@ -20,7 +20,7 @@ from pellucid.foundations.minima import PENALTIES, minimum_on_simplex, minimum_u
 from pellucid.methods import Method, summary
 from pellucid.report import Fact, Section
 
-from ._cells import apart, kept
+from ._cells import apart, broad, kept
 
 WRITTEN: tuple[Method, ...] = (cross_entropy_dense, cross_entropy_expression, cross_entropy_index, cross_entropy_logits)
 NAMES = {"none": "no penalty", "l1": "L1", "l2": "L2"}
@@ -70,7 +70,7 @@ def _ways(ways: tuple[Way, ...], samples: int, classes: int) -> Section:
     body = [
         (
             kept(way.name),
-            formula(written).splitlines()[0].partition(" = ")[2],
+            broad(formula(written).splitlines()[0].partition(" = ")[2]),
             f"{way.loss:.12f}",
             f"{1e6 * way.seconds:.0f}",
             *(f"{count:,}" for count in (way.logarithms, way.exponentials, way.products, way.sums)),
@@ -92,14 +92,16 @@ def _minima(weight: float) -> Section:
         f"Loss over the share of the true class, with no penalty, L1 and L2, weight {weight:g}",
         x="z0, share of the true class",
         y="loss, nats",
-        dots={f"{one.outputs[0]:.3f}": (one.outputs[0], one.value) for one in found.values()},
+        dots={f"{one.outputs[0]:.3g}" + " " * n: (one.outputs[0], one.value) for n, one in enumerate(found.values())},
+        height=3.8,
     )
     slope = report.lines(
-        {NAMES[name]: (shares, curve.slope.clamp(min=-6)) for name, curve in curves.items() if name != "l1"},
+        {NAMES[name]: _steep(shares, curve.slope) for name, curve in curves.items() if name != "l1"},
         f"Slope of the loss over the share of the true class, weight {weight:g}",
         x="z0, share of the true class",
         y="slope (L1: as no penalty)",
-        dots={"0": (found["l2"].outputs[0], penalised_slope(found["l2"].outputs[0], weight))},
+        height=3.8,
+        dots={"0": (found["l2"].outputs[0], _slope_of(found["l2"].outputs[0], weight))},
     )
     weights = torch.logspace(-1, 2, 200, dtype=torch.float64)
     sure = torch.tensor([minimum_on_simplex(weight=float(one)).outputs[0] for one in weights])
@@ -126,7 +128,13 @@ def _minima(weight: float) -> Section:
     return Section("minima", "Where it is lowest", lead, report.drawings(drawn) + table)
 
 
-def penalised_slope(share: float, weight: float) -> float:
+def _steep(shares: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    """A curve from where it is less steep than -6."""
+    is_shown = slope >= -6
+    return shares[is_shown], slope[is_shown]
+
+
+def _slope_of(share: float, weight: float) -> float:
     """The slope of the loss with L2 at one place."""
     return penalised_loss(torch.tensor(share, dtype=torch.float64), penalty="l2", weight=weight).slope.item()
 
@@ -145,7 +153,7 @@ def _losses() -> Section:
     body = []
     for loss in likelihoods.EACH:
         lines = formula(loss).splitlines()
-        body.append((loss.__name__.replace("_", " "), summary(loss), "; ".join(lines).replace(" = -ln p(t | p)", "")))
+        body.append((loss.__name__.replace("_", " "), broad(summary(loss)), broad("; ".join(lines))))
     table = report.table(("loss", "what it believes of the noise", "value and derivatives"), body, "Sums over samples")
     lead = "To minimise a loss is to make the targets as likely as can be, under the noise that the loss believes in."
     decay = report.notice(

@@ -23,7 +23,7 @@ from pellucid.foundations.lesson import Lesson
 from pellucid.methods import Method, summary
 from pellucid.report import Fact, Section
 
-from ._cells import kept
+from ._cells import broad, kept
 
 SHOWN: dict[str, Initializer] = {
     "N(0, 0.01²)": small_normal,
@@ -105,7 +105,7 @@ def _rules() -> Section:
     body = []
     for rule in rules:
         spreads = [f"{_spread(rule, weight):.4f}" for weight in shapes.values()]
-        body.append((kept(rule.__name__), formula(rule), *spreads, summary(rule)))
+        body.append((kept(rule.__name__), broad(formula(rule)), *spreads, broad(summary(rule))))
     head = ("rule", "draws", *shapes, "in words")
     caption = "Standard deviation of the weights by each rule, for three layers"
     table = report.table(head, body, caption, numbers=range(2, 2 + len(shapes)))

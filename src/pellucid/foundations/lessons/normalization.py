@@ -20,7 +20,7 @@ from pellucid.foundations.normalizers import (
 from pellucid.methods import Method, summary
 from pellucid.report import Fact, Matrix, Section
 
-from ._cells import kept
+from ._cells import broad, kept
 
 NAMES = {"batch_norm": "batch", "layer_norm": "layer", "instance_norm": "instance", "group_norm": "group"}
 
@@ -161,18 +161,22 @@ def _silenced(p: float, generator: torch.Generator) -> Section:
         "Variance that dropout adds to a number 1, over the probability of silence",
         x="p",
         y="variance of 1",
-        dots={f"p = {p:g}: {many.var():.2f} of 20,000": (p, float(many.var()))},
+        dots={"": (p, float(many.var()))},
     )
     drawn = [
         (picture, f"Zero with probability {p:g}, otherwise divided by {1 - p:g}; another mask at each call."),
-        (curve, f"E[y] = x (here {many.mean():.3f}), Var[y] = x² p / (1 − p); the dot was measured."),
+        (
+            curve,
+            f"E[y] = x (here {many.mean():.3f}), Var[y] = x² p / (1 − p); the dot was measured on 20,000 numbers: "
+            f"{many.var():.2f} at p = {p:g}.",
+        ),
     ]
     return Section("dropout", "Dropout", summary(dropout), report.drawings(drawn))
 
 
 def _formulas() -> Section:
     kinds: tuple[Method, ...] = (batch_norm, batch_norm_frozen, remembered, layer_norm, instance_norm, group_norm)
-    body = [(kept(kind.__name__), "; ".join(formula(kind).splitlines()), summary(kind)) for kind in kinds]
+    body = [(kept(kind.__name__), broad("; ".join(formula(kind).splitlines())), broad(summary(kind))) for kind in kinds]
     table = report.table(("name", "formula", "what it is"), body, "Normalisers")
     note = report.notice("Dropout suits p up to 0.2 on inputs and up to 0.5 on hidden units; after training it is off.")
     return Section("formulas", "Formulas", "All divide by the root of the variance plus 1e-5.", table + Markup(note))

@@ -15,7 +15,7 @@ from pellucid.foundations.lesson import Lesson
 from pellucid.methods import methods, summary
 from pellucid.report import Fact, Field, Section
 
-from ._cells import kept
+from ._cells import broad, kept
 
 Function: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -156,10 +156,10 @@ def _table(told: dict[str, dict[str, Any]], above: dict[str, Tensor]) -> Section
     body = [
         (
             kept(name),
-            "; ".join(formula(method).splitlines()),
+            broad("; ".join(formula(method).splitlines())),
             f"{told[name]['lr']:g}",
             f"{float(above[name][-1]):.1e}",
-            summary(method),
+            broad(summary(method)),
         )
         for name, method in methods(room).items()
     ]

@@ -23,7 +23,7 @@ from pellucid.foundations.rows import Rows, rows
 from pellucid.methods import summary
 from pellucid.report import Fact, Section
 
-from ._cells import kept, share
+from ._cells import broad, kept, share
 from ._plane import plane
 
 PRICES = tuple(10.0**power for power in range(-3, 4))
@@ -143,7 +143,7 @@ def _degrees(drawn: list[Rows], c: float) -> Section:
 
 def _formulas() -> Section:
     body = [
-        (kept(kernel.__name__), formula(kernel).partition(" = ")[2], summary(kernel))
+        (kept(kernel.__name__), broad(formula(kernel).partition(" = ")[2]), broad(summary(kernel)))
         for kernel in (linear, rbf, polynomial, sigmoid)
     ]
     table = report.table(("kernel", "k(x, z)", "what it is"), body, "How alike two rows are")

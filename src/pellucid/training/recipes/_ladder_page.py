@@ -88,7 +88,7 @@ def _steps(run: Run, results: Mapping[str, Any]) -> report.Section:
         figure = report.ranges(shown, "Gain of each step", x="gain in test accuracy, points", zero=True)
         drawn.append((figure, "Right of the dashed line the step helps; an interval across it tells nothing."))
     caption = "The table; also in table.json. Best epochs are chosen on the val part, the test part is read once."
-    body = report.table(HEAD, [cells(row) for row in rows], caption, numbers=range(1, len(HEAD)))
+    body = report.table(HEAD, [cells(row) for row in rows], caption, numbers=range(1, len(HEAD)), whole=[0])
     meaning = {name: f"{told}{_how(name, run.config)}" for name, told in TOLD.items() if name in run.config["steps"]}
     body += report.drawings(drawn) + report.details("What the steps are", report.definitions(meaning))
     if results["repeats"] == 1:

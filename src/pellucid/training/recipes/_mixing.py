@@ -1,9 +1,10 @@
-"""Batches whose pictures are mixed with one another, drawn anew at every step."""
+"""Batches whose pictures are mixed with one another, drawn anew at every step; and how they lie in memory."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
 from pellucid.checks import check_range
@@ -36,3 +37,23 @@ def mixed(batches: Batches, *, mixup: float, cutmix: float) -> Batches | Mixed:
     check_range("cutmix", cutmix, 0)
     ways = tuple((mix, alpha) for mix, alpha in ((augment.mixup, mixup), (augment.cutmix, cutmix)) if alpha)
     return Mixed(batches, ways) if ways else batches
+
+
+@dataclass(frozen=True)
+class ChannelsLast:
+    """Batches whose images lie in memory as (N, H, W, C)."""
+
+    batches: Batches | Mixed
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __call__(self, epoch: int, skip: int = 0) -> Pairs:
+        """As the batches."""
+        for images, targets in self.batches(epoch, skip):
+            yield images.contiguous(memory_format=torch.channels_last), targets
+
+
+def laid_out(batches: Batches | Mixed, *, channels_last: bool) -> Batches | Mixed | ChannelsLast:
+    """The batches, in the wanted layout."""
+    return ChannelsLast(batches) if channels_last else batches

@@ -73,6 +73,7 @@ def cifar10_fast(
         augmentation=augmentation,
         label_smoothing=label_smoothing,
         average=average,
+        channels_last=True,
         val=val,
         limit=limit,
         every=every,

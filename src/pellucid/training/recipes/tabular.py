@@ -102,18 +102,11 @@ def tabular(
         check_count(name, number, least)
     check_choice("estimate", estimate, ESTIMATES)
     check_choice("final", final, ("", "best", "refit"))
-    if estimate == "loo" and repeats > 1:
-        raise ValueError(f"repeats must be 1 with loo, which has no other split, got {repeats}")
     if fabric.world_size > 1:
         raise ValueError(f"devices must be 1 for tables, which are small, got {fabric.world_size} processes")
     table, notes = _table(data, target, ignore, missing)
     trials = _trials(table, estimate, folds=folds, repeats=repeats, test=test, val=val, seed=seed)
-    final = final or ("best" if len(trials) == 1 else "refit")
-    refit = None
-    if final == "refit" and len(trials) == 1:  # the test rows are for the model that is kept
-        trials, refit = _unjudged(trials[0])
-    elif final == "refit":
-        refit = Split(torch.arange(len(table)), *(torch.zeros(0, dtype=torch.int64),) * 2)
+    trials, refit = _with_final(table, trials, final)
 
     def make(trial: Trial) -> TableTraining:
         return TableTraining(
@@ -171,6 +164,8 @@ def _trials(
     table: Table, estimate: str, *, folds: int, repeats: int, test: float, val: float, seed: int
 ) -> list[Trial]:
     """Which rows each training learns from, chooses by and is judged on."""
+    if estimate == "loo" and repeats > 1:
+        raise ValueError(f"repeats must be 1 with loo, which has no other split, got {repeats}")
     keys = content_keys(table.values)
     if estimate == "holdout":
         if not test:
@@ -197,12 +192,16 @@ def _trials(
     return trials
 
 
-def _unjudged(trial: Trial) -> tuple[list[Trial], Split]:
-    """A trial that is only to tell how many epochs are best, and the split of the training that follows."""
+def _with_final(table: Table, trials: list[Trial], final: str) -> tuple[list[Trial], Split | None]:
+    """The trials, and what the kept model learns from at last; None where the best of them is kept."""
     none = torch.zeros(0, dtype=torch.int64)
-    split = trial.split
+    if final == "best" or (not final and len(trials) == 1):
+        return trials, None
+    if len(trials) > 1:
+        return trials, Split(torch.arange(len(table)), none, none)
+    only, split = trials[0], trials[0].split  # it tells how many epochs are best; the test rows are for the last model
     together = torch.cat([split.train, split.val]).sort().values
-    return [Trial(trial.name, Split(split.train, split.val, none), trial.seed)], Split(together, none, split.test)
+    return [Trial(only.name, Split(split.train, split.val, none), only.seed)], Split(together, none, split.test)
 
 
 def _seeded(seed: int) -> torch.Generator:

@@ -1,0 +1,49 @@
+"""Replacing a run: only one that nobody is training, and only what pellucid made."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+OURS = re.compile(
+    r"(record|model|results|config|metrics|table|index|last|weights(-\w+)?|figures/[\w-]+|tensorboard/events[\w.-]*)"
+    r"\.?(json|jsonl|yaml|csv|html|pt|safetensors|png|svg)?|logs/[\w.,=+-]+\.txt|\.lock"
+)
+"""The files a run may hold; a folder with others is not replaced."""
+
+
+def clear_run(place: Path, *, force: bool) -> None:
+    """Remove the run that stands in a folder.
+
+    Raises:
+        ValueError: force is False, a process is training the run, or the folder holds what pellucid did not make.
+    """
+    if not force:
+        raise ValueError(f"{place} holds a run already: go on with --resume, replace it with --force, or name another")
+    if is_held(place):
+        raise ValueError(f"{place}: another process is training this run; --force does not replace it")
+    names = sorted(_own_name(path, place) for path in place.rglob("*") if not path.is_dir())
+    foreign = [name for name in names if not OURS.fullmatch(name) and not name.endswith(".part")]
+    if foreign:
+        raise ValueError(f"{place} holds {foreign[0]}, which pellucid did not make; move it away before --force")
+    shutil.rmtree(place)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process is training the run there."""
+    from filelock import FileLock, Timeout
+
+    lock = folder / ".lock"
+    if not lock.is_file() or not os.access(lock, os.W_OK):
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _own_name(path: Path, place: Path) -> str:
+    """A file's name within its run, which may stand in a folder of another run, as those of a ladder do."""
+    own = next(above for above in path.parents if above == place or (above / "config.yaml").is_file())
+    return path.relative_to(own).as_posix()
