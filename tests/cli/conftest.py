@@ -1,11 +1,12 @@
 """A small saved model, pictures and labelled pictures for every verb."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from pellucid import models
+from pellucid import models, training
 from pellucid.cli import main
 
 from .calling import CLASSES, Call, Said, pictures
@@ -58,3 +59,17 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
         return Said(code, told.out, told.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs on digits: two that have finished, a and b, and c, which was stopped after an epoch."""
+    folder = tmp_path_factory.mktemp("runs")
+    usual: dict[str, Any] = {"model": "digits_cnn,width=4", "limit": 200, "batch_size": 16, "device": "cpu"}
+    for name, lr in (("a", 0.003), ("b", 0.03)):
+        for _ in training.start("classify", "digits", folder / name, epochs=2, lr=lr, **usual):
+            pass
+    for told in training.start("classify", "digits", folder / "c", epochs=3, **usual):
+        if told.text.startswith("epoch 1"):
+            break
+    return folder

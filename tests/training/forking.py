@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -44,7 +44,9 @@ class Child:
     place: Path
 
     def send(self, sign: signal.Signals) -> None:
-        os.kill(self.number, sign)
+        """Send a signal, unless it has ended already."""
+        with suppress(ProcessLookupError):
+            os.kill(self.number, sign)
 
     def wait(self) -> int:
         """The exit code; minus the signal's number for a killed one."""

@@ -1,6 +1,5 @@
 """A run that is killed, stopped or runs out of disk at any moment goes on as if nothing had happened, bit for bit."""
 
-import json
 import os
 import random
 import signal
@@ -164,6 +163,16 @@ def test_killed_amid_the_write_of_a_checkpoint(tmp_path: Path, fork: Forks, whol
     assert told(tmp_path / "run") == told(whole["plain"])
 
 
+def test_what_a_checkpoint_lacked_would_be_seen(tmp_path: Path, fork: Forks, whole: dict[str, Path]) -> None:
+    """Going on without the random state gives another run: the comparison is a sharp one."""
+    first = KILL.format(moment=40)
+    assert fork.start(*TRAIN, *OPTIONS["plain"], "-o", tmp_path / "run", before=first).wait() == -signal.SIGKILL
+    forget = "import torch; torch.set_rng_state = lambda state: None"
+    words = ("train", "classify", "digits", "-o", tmp_path / "run", "--resume")
+    assert fork.start(*words, before=forget).wait() == 0
+    assert told(tmp_path / "run")["weights"] != told(whole["plain"])["weights"]
+
+
 def test_killed_by_the_clock(tmp_path: Path, fork: Forks, whole: dict[str, Path]) -> None:
     """From outside, at moments nobody chose."""
     drawn = random.Random(0)
@@ -174,8 +183,8 @@ def test_killed_by_the_clock(tmp_path: Path, fork: Forks, whole: dict[str, Path]
         child.send(signal.SIGKILL)
         assert child.wait() in {0, -signal.SIGKILL}
         is_readable(folder)
-        words = ["-o", folder, "--resume"] if (folder / "record.json").is_file() else [*OPTIONS["plain"], "-o", folder]
-        child = fork.start(*(TRAIN[:3] if "--resume" in words else TRAIN), *words)
+        is_begun = (folder / "record.json").is_file() and (folder / "config.yaml").is_file()
+        child = resumed(fork, folder) if is_begun else fork.start(*TRAIN, *OPTIONS["plain"], "-o", folder)
     assert child.wait() == 0
     assert told(folder) == told(whole["plain"])
 
@@ -218,7 +227,7 @@ kept, calls = getattr(owner, name), []
 
 def full(*given, **more):
     calls.append(1)
-    if len(calls) == {1 if what == "finish" else 3}:
+    if len(calls) == {3 if what in {"checkpoint", "log"} else 1}:
         resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))
     return kept(*given, **more)
 
@@ -253,6 +262,6 @@ def test_a_run_that_is_trained_is_left_alone(tmp_path: Path, fork: Forks, whole:
         assert "another process is training this run; --force does not replace it" in third.err
     assert not Run(folder).is_held
     assert told(folder) == told(whole["plain"])
-    assert resumed(fork, folder).wait() == 0  # a finished one is told again, and nothing of it changes
+    (folder / "index.html").unlink()  # as if it had been killed before the page
+    assert resumed(fork, folder).wait() == 0  # a finished one is told again, and nothing else of it changes
     assert told(folder) == told(whole["plain"])
-    assert json.loads((folder / "results.json").read_text())["best_epoch"] <= 3

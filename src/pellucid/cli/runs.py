@@ -132,7 +132,7 @@ def _show(asked: Namespace) -> int:
     facts = {
         "options": ", ".join(options) or "all as the recipe has them",
         "epochs": f"{about.epochs} of {about.wanted or about.epochs}, best {about.best_epoch or '-'}",
-        "what happened": story(records, wanted=about.wanted, classes=int(results.get("classes", 0))),
+        "what happened": story(records, wanted=about.wanted, classes=about.classes or 0),
         **{part: _judged(results[part]) for part in ("val", "test") if isinstance(results.get(part), dict)},
         **({"parameters": f"{about.parameters:,}"} if about.parameters is not None else {}),
         "notes": "; ".join(str(note) for note in results.get("notes", [])),

@@ -131,7 +131,8 @@ def _beside(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno is None:  # told already, by one within
             raise
-        raise OSError(f"{path} could not be written ({error}); is the disk full? What was there is kept") from error
+        reason = f"({error.strerror}); is the disk full? What was there is kept"
+        raise OSError(f"{path.parent}: its model could not be written {reason}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -17,8 +17,8 @@ STROKES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)), (0, (3, 1, 1, 1, 
 MARKS = ("o", "s", "^", "D", "v", "P")
 """How the classes of a figure are marked."""
 
-LONG = 20
-"""Letters of a name from which on the names of curves stand below the figure and not in it."""
+LONG, WIDE = 20, 27
+"""Letters of a name beyond which the names of curves stand below the figure and not in it; and in one column there."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,16 @@ def lines(
         width: of the figure, in inches.
         height: of the figure, in inches.
     """
-    figure, (place,) = axes_of(width, height)
+    longest = max(map(len, curves), default=0)
+    columns = 1 if longest > WIDE else 2
+    is_below = len(curves) > 4 or (len(curves) > 1 and longest > LONG)
+    figure, (place,) = axes_of(width, height + 0.17 * len(curves) * (is_below and columns == 1))
     draw_lines(place, curves, x=x, y=y, tones=TONES, ink=INK, log=log, is_from_zero=is_from_zero, upright=upright)
     for name, (right, high) in (dots or {}).items():
         place.plot([right], [high], "o", color=INK, markersize=4.5)
         place.annotate(_plain(name), (right, high), xytext=(5, 5), textcoords="offset points", color=INK, fontsize=8.5)
-    if len(curves) > 4 or (len(curves) > 1 and max(map(len, curves)) > LONG):
-        figure.legend(frameon=False, labelcolor=INK, fontsize=8.5, loc="outside lower left", ncols=2)
+    if is_below:
+        figure.legend(frameon=False, labelcolor=INK, fontsize=8.5, loc="outside lower left", ncols=columns)
     elif len(curves) > 1:
         place.legend(frameon=False, labelcolor=INK, fontsize=8.5)
     return inline(figure, label, _salt("lines", label))

@@ -51,8 +51,7 @@ def run_page(run: Run) -> str:
         ValueError: a file of the run is damaged.
     """
     about, records = summarised(run), run.records()
-    classes = int(run.results.get("classes", 0))
-    happened = story(records, wanted=about.wanted, classes=classes)
+    happened = story(records, wanted=about.wanted, classes=about.classes or 0)
     notes = [str(note) for note in run.results.get("notes", [])]
     sections = [
         _progress(about, records, happened),
@@ -92,9 +91,10 @@ def _facts(about: Summary, results: Mapping[str, Any]) -> list[report.Fact]:
     """What is worth knowing first."""
     facts = []
     if about.accuracy is not None and about.low is not None and about.high is not None:
-        chance = f"; chance is {1 / results['classes']:.1%}" if results.get("classes") else ""
+        chance = f"; chance is {1 / about.classes:.1%}" if about.classes else ""
+        unit = "rows" if about.recipe == "tabular" else "images"
         unseen = "which no choice was made by" if about.judged_on == "test" else "by which the best epoch was chosen"
-        text = f"of {about.count:,} {about.judged_on} images, {unseen}, are right: 95 % interval {about.low:.1%} to "
+        text = f"of {about.count:,} {about.judged_on} {unit}, {unseen}, are right: 95 % interval {about.low:.1%} to "
         facts.append(report.Fact("right", f"{about.accuracy:.1%}", f"{text}{about.high:.1%}{chance}."))
     if about.best_epoch is not None:
         val = f" val accuracy {about.val_accuracy:.1%}," if about.val_accuracy is not None else ""

@@ -33,6 +33,7 @@ class Summary:
     high: float | None
     judged_on: str  # test, or val where there is no test part
     count: int | None  # images or rows it was judged on
+    classes: int | None  # how many it tells apart
     parameters: int | None
     seconds: float  # of training
     made: str  # when it began, UTC, ISO 8601
@@ -73,13 +74,14 @@ def summarised(run: Run) -> Summary:
     best = next((line for line in told if line.get("epoch") == best_epoch(run)), {})
     judged_on = str(results.get("judged_on") or next((part for part in ("test", "val") if part in results), ""))
     judged = results.get(judged_on) or {}
-    finished = "training" if run.is_held else "stopped"
+    classes = results.get("classes")  # of tables: what is known of each
+    unfinished = "training" if run.is_held else "stopped"
     return Summary(
         folder=str(run.folder),
         recipe=str(run.config["recipe"]),
         data=str(run.config.get("data", "")),
         model=str(run.config.get("model") or _architecture(run.folder)),
-        state="finished" if run.is_finished else finished,
+        state="finished" if run.is_finished else unfinished,
         epochs=int(results.get("epochs") or (told[-1]["epoch"] if told else 0)),
         wanted=run.config.get("epochs"),
         best_epoch=best_epoch(run),
@@ -90,6 +92,7 @@ def summarised(run: Run) -> Summary:
         high=judged.get("high"),
         judged_on=judged_on,
         count=judged.get("count"),
+        classes=len(classes) if isinstance(classes, list) else classes,
         parameters=results.get("parameters"),
         seconds=float(results.get("training_seconds") or sum(line.get("seconds", 0.0) for line in told)),
         made=str(stamp(run.folder).get("made", "")),

@@ -48,7 +48,7 @@ def results_of(folder: Path, combined: "Sequence[Combination]", failed: Mapping[
         "repeats": max(len(own) for own in settings.values()),
         "rows": rows,
         "best_by_val": best["setting"] if best else None,
-        "failed": dict(failed),
+        "failed": {one.name: failed[one.name] for one in combined if one.name in failed},
         "training_seconds": sum(row["seconds"] for row in rows),
     }
     return {**results, "said": _said(results, best)}

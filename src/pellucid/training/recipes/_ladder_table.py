@@ -25,7 +25,7 @@ def results_of(records: Sequence[Mapping[str, Any]], plan: Plan) -> dict[str, An
         own = lines[rung.name]
         gain = plan.gain(rung)
         pairs = zip(lines[gain.has], lines[gain.lacks], strict=True) if gain else ()
-        gains = [lacks["test_accuracy"] - has["test_accuracy"] for has, lacks in pairs]
+        gains = [has["test_accuracy"] - lacks["test_accuracy"] for has, lacks in pairs]
         rows.append(
             {
                 "rung": rung.name,
