@@ -20,8 +20,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command line does, before torch is imported
-
 import numpy as np
 import torch
 import torchvision.transforms as T
@@ -31,7 +29,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pellucid.data import Pixels, batches_of
 from pellucid.models import Model
-from pellucid.training import Classify, Sets, fit, judge, open_sets, optimizer
+from pellucid.training import Classify, Sets, engine, fit, judge, open_sets, optimizer
 
 MEAN = STD = (0.5, 0.5, 0.5)
 
@@ -110,7 +108,7 @@ def ours(train: Pixels, batch_size: int, seed: int) -> tuple[nn.Module, Callable
     model = Model(net(seed), mean=MEAN, std=STD, classes=train.classes, size=32)
     step = Classify(model)
     batches = batches_of(train, batch_size=batch_size, seed=seed, policy="cifar")
-    records = fit(step, batches, optimizer("adam", step, lr=1e-3), epochs=1000)
+    records = fit(step, batches, optimizer("adam", step, lr=1e-3), epochs=1000, fabric=engine(device="cpu"))
 
     def epoch() -> float:
         started = time.perf_counter()

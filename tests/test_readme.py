@@ -2,6 +2,8 @@
 
 import re
 import shlex
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from pellucid.cli import VERBS, main
 from pellucid.foundations import lessons
 
 ROOT = Path(__file__).parent.parent
+PAGES = ("README.md", "docs/quickstart.md", "docs/looking-inside.md", "docs/foundations.md", "docs/training.md")
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +74,54 @@ def test_the_foundations_run_and_every_lesson_is_told(
     assert sorted(table) == sorted(lessons.__all__)
 
 
+def test_the_trainings_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that need no files: on digits and iris; the runs that they make are listed, shown and compared."""
+    monkeypatch.chdir(tmp_path)
+    shown = [line for block in blocks("docs/training.md", "sh") for line in block.splitlines()]
+    cheap = [
+        line
+        for line in shown
+        if re.match(r"pellucid train \w+ (digits|iris) ", line) or re.match(r"pellucid runs ", line)
+    ]
+    assert len(cheap) == 7
+    for line in cheap:
+        words = shlex.split(line.partition("   #")[0])[1:]
+        assert main(words) == 0, line
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["a", "folds", "iris"]
+    told: dict[str, object] = {}
+    capsys.readouterr()
+    for example in blocks("docs/training.md", "python"):
+        exec(compile(example, "training.md", "exec"), told)
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed] == ["1", "2", "3", "4", "5"]
+    assert isinstance(told["best"], dict)
+
+
+def test_every_command_shown_parses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words and options are those that the command knows; nothing is run."""
+    asked: list[str] = []
+
+    def parsed(verb: str) -> Callable[[object], int]:
+        def run(_args: object) -> int:
+            asked.append(verb)
+            return 0
+
+        return run
+
+    for verb in VERBS:
+        monkeypatch.setattr(import_module(f"pellucid.cli.{verb}"), "run", parsed(verb))
+    for page in PAGES:
+        text = "\n".join(blocks(page, "sh")).replace("\\\n", " ")
+        for line in text.splitlines():
+            command = line.partition("   #")[0]
+            words = shlex.split(re.sub(r".*-m pellucid\.cli", "pellucid", command))
+            if words[:1] == ["pellucid"]:
+                assert main(words[1:]) == 0, line
+    assert set(asked) >= {"train", "sweep", "runs", "audit", "learn", "predict"}
+
+
 def test_every_command_shown_exists() -> None:
-    for name in ("README.md", "docs/quickstart.md", "docs/looking-inside.md", "docs/foundations.md"):
+    for name in PAGES:
         text = (ROOT / name).read_text(encoding="utf-8")
         named = set(re.findall(r"(?:^|`)pellucid ([a-z]+)", text, flags=re.MULTILINE))
         assert named

@@ -67,3 +67,6 @@ def test_wrong_input_is_one_line(call: Call, place: Path) -> None:
     assert (said.code, said.out, said.err) == (2, "", "pellucid: row must be in [0, 3], got 9\n")
     assert not (place / "out").exists()
     assert call("learn", "convolutoin").code == 2
+    for seed in ("-1", "99999999999999999999"):
+        said = call("learn", "perceptron", "--seed", seed)
+        assert (said.code, said.err) == (2, f"pellucid: seed must be in [0, 4294967295], got {seed}\n")

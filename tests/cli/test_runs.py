@@ -1,6 +1,7 @@
 """pellucid runs: what lies in folders, one run, several side by side."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -176,3 +177,14 @@ def test_runs_are_compared_by_what_differs(call: Call, place: Path, trained: Pat
     assert call("runs", "compare", trained / "a", trained / "c").code == 0
     said = call("runs", "compare", trained / "a", trained / "c", "-o", "both")
     assert said.err == "pellucid: both exists already; choose another folder, or replace it with --force\n"
+
+
+def test_runs_of_two_recipes_are_compared_line_by_line(call: Call, place: Path, trained: Path) -> None:
+    """Dozens of options differ: they stand below one another, and no run is called better on other data."""
+    assert call("train", "tabular", "iris", "--epochs", "2", "-o", "table").code == 0
+    said = call("runs", "compare", trained / "a", "table")
+    assert (said.code, said.err) == (0, "")
+    assert re.search(r"^ *run +a +table *$", said.out, re.MULTILINE)
+    assert re.search(r"^ *label-smoothing +0\.0 +– *$", said.out, re.MULTILINE)
+    assert re.search(r"^ *model +digits_cnn,width=4 +mlp *$", said.out, re.MULTILINE)
+    assert "But they learned from different data" in said.out

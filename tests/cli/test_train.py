@@ -36,6 +36,10 @@ def corrupt(here: Path, _trained: Path) -> None:
     (here / "set" / "a" / "99.png").write_bytes(b"no picture")
 
 
+def with_table(here: Path, _trained: Path) -> None:
+    (here / "t.csv").write_text("a,b\n1,x\n")
+
+
 def missing_class(here: Path, _trained: Path) -> None:
     """Class c can only be met in the test part."""
     train = [f"train/{name}/{number}.png" for name in "ab" for number in range(12)]
@@ -127,10 +131,13 @@ REFUSED = {
         nothing,
     ),
     "no-labels": ("classify set", "set: has no labelled pictures; put them into a folder a class", without_labels),
-    "corrupt": ("classify set", "set: 1 image cannot be read, the first a/99.png: not a picture", corrupt),
+    "corrupt": ("classify set", "set: 1 image cannot be read, the first a/99.png: .*; mend or remove it", corrupt),
     "missing": ("classify set", "set: the training part has no picture of class c; add some", missing_class),
     "one": ("classify set", "set: all pictures are of one class, a; a classifier needs at least two", one_class),
-    "rare": ("classify set", "would have none: .*; the rarest class is c, with 1 of 2. pictures", rare_class),
+    "rare": ("classify set", "class c has too few pictures to hold some out, 1 of 2.: add some or", rare_class),
+    "table": ("classify t.csv", "t.csv: is a table, not pictures; pellucid train tabular", with_table),
+    "no-table": ("tabular set", "set: is a folder, not a table; pellucid train classify", one_class),
+    "resume": ("classify --resume", "run: holds no run to go on with; name the folder of one, or DATA", nothing),
     "nan-weights": (
         "classify digits --model net",
         "net/weights.safetensors: \\S+ holds NaN or infinite values",
@@ -138,6 +145,44 @@ REFUSED = {
     ),
     "cuda": ("classify digits --device tpu", "device must be one of auto, cpu, cuda, mps, got 'tpu'", nothing),
 }
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("train classify digits", "missing: -o OUT; see pellucid train --help"),
+        ("train", "missing: RECIPE, one of cifar10-fast, classify, ladder, tabular; see pellucid train --help"),
+        ("sweep classify digits -o a", "missing: --grid OPTION=VALUE,VALUE; see pellucid sweep --help"),
+        ("predict", "missing: model, images; see pellucid predict --help"),
+    ],
+)
+def test_what_is_missing_is_named_as_it_is_typed(call: Call, words: str, message: str) -> None:
+    said = call(*words.split())
+    assert (said.code, said.out, said.err) == (2, "", f"pellucid: {message}\n")
+
+
+def test_help_groups_the_options_and_tells_every_default(call: Call) -> None:
+    said = call("train", "classify", "--help").out
+    assert said.startswith("usage: pellucid train classify DATA -o RUN [options]\n\nLearn to classify")
+    run, learned = said.partition("\nwhat is learned, and how:\n")[::2]
+    assert "--resume" in run
+    assert "--epochs" not in run
+    learned, runs_on = learned.partition("\nwhere it runs:\n")[::2]
+    assert "--label-smoothing" in learned
+    assert "--devices" in runs_on
+    for words in (("train", "classify"), ("sweep", "classify"), ("learn", "convolution")):
+        told = call(*words, "--help").out
+        options = [one for one in re.split(r"\n  (?=-)", told) if one.startswith("--")]
+        lacking = [one.split()[0] for one in options if "default:" not in one]
+        assert set(lacking) <= {
+            "--config",
+            "--print_config",
+            "--force",
+            "--resume",
+            "--set",
+            "--show-augmentation",
+            "--grid",
+        }, words
 
 
 @pytest.mark.parametrize("case", REFUSED)

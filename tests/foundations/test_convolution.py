@@ -33,7 +33,7 @@ def sweep() -> list[tuple[int, int, int, int, int]]:
 
 @each
 def test_equals_torch_over_a_sweep(route: str) -> None:
-    """Rectangular images and kernels, so that each case is another one along the other axis; unfolding takes all of them."""
+    """Rectangular images and kernels: each case is another one along the other axis; unfolding takes all of them."""
     kept = 0
     cases = sweep() if route == "unfold" else sweep()[::4]
     for number, (length, kernel, stride, padding, dilation) in enumerate(cases):

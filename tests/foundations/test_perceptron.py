@@ -31,7 +31,8 @@ def test_hebb_on_and_is_right_with_signs_and_wrong_with_bits() -> None:
     bits = Perceptron(rule="hebb", epochs=1).fit(BITS, AND)
     assert bits.weights_.tolist() == [-2, 0, 0]
     assert (bits.errors_, bits.is_separated_) == (1, False)
-    assert "some hyperplane parts them" in bits.notes_[0]
+    assert bits.notes_[0].endswith("some hyperplane parts them: take the rule perceptron"), "more epochs only scale it"
+    assert Perceptron(epochs=1).fit(BITS, AND).notes_[0].endswith("some hyperplane parts them: give it more epochs")
 
 
 def test_the_rule_worked_out_on_paper() -> None:

@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from pellucid.models.blocks import BasicBlock, ConvBNAct, GlobalAveragePool, initialise, shortcut
+from pellucid.models.blocks import (
+    BasicBlock,
+    Bottleneck,
+    ConvBNAct,
+    GlobalAveragePool,
+    PadShortcut,
+    initialise,
+    shortcut,
+)
 
 
 def test_a_convolution_with_norm_and_activation_keeps_the_side() -> None:
@@ -53,6 +61,16 @@ def test_he_start() -> None:
     assert net.get_parameter("norm.weight").eq(1).all()
 
 
+def test_a_forward_start_keeps_the_signal_where_widths_change() -> None:
+    """2 / inputs: a reduction to a tenth of the channels would else swell the mean square tenfold."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(320, 32, 1), nn.ReLU(), nn.Conv2d(32, 320, 3, groups=4), nn.ReLU())
+    initialise(net, is_forward=True)
+    assert net.get_parameter("0.weight").std().item() == pytest.approx(math.sqrt(2 / 320), rel=0.03)
+    assert net.get_parameter("2.weight").std().item() == pytest.approx(math.sqrt(2 / (9 * 8)), rel=0.03)
+    assert net(torch.randn(4, 320, 8, 8)).square().mean().item() == pytest.approx(1, rel=0.3)
+
+
 def test_a_shortcut_has_weights_only_where_it_must() -> None:
     assert isinstance(shortcut(4, 4), nn.Identity)
     assert isinstance(shortcut(4, 4, option="A"), nn.Identity)
@@ -66,3 +84,8 @@ def test_refuses() -> None:
         ConvBNAct(3, 3, activation="rely")
     with pytest.raises(ValueError, match="shortcut must be one of A, B, got 'C'"):
         BasicBlock(3, 6, option="C")
+    with pytest.raises(ValueError, match="after must be at least before, 6: zeros can only be added, got 3"):
+        BasicBlock(6, 3, option="A")
+    assert PadShortcut(3, 3, stride=2)(torch.ones(1, 3, 4, 4)).shape == (1, 3, 2, 2)
+    with pytest.raises(ValueError, match="base_width must be at least 64 / width to leave a channel, got 8 at 4"):
+        Bottleneck(16, 4, base_width=8)

@@ -220,6 +220,11 @@ def test_a_wrong_type_or_an_unknown_key_is_named(folder: Path, key: str, value: 
         ("std", [1, 1], "mean and std must have one number a channel, got 1 and 2"),
         ("channels", 3, "input: mean must have 3 numbers, one a channel, got 1"),
         ("channels", "one", "input: mean must have one numbers, one a channel, got 1"),
+        (
+            "size",
+            [16384, 16384],
+            "input: size must leave an image at most 33,554,432 values, got 1 x 16384 x 16384",
+        ),
         ("crop", 7, r"input: crop must equal size \[8, 8\], got 7"),
         ("crop", {}, r"input: crop must equal size \[8, 8\], got {}"),
         ("resize", "big", "input: resize must be a whole number or"),

@@ -1,4 +1,5 @@
 import copy
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -202,3 +203,37 @@ def test_training_goes_on_in_training_mode_whatever_the_caller_does() -> None:
         step.eval()
     assert len(modes) == 14
     assert all(modes)
+
+
+def test_weights_spoilt_by_the_last_update_are_told_before_anyone_saves_them() -> None:
+    step = Line()
+    with pytest.raises(ValueError, match=r"the weights became nan or infinite at epoch 1 step 1, lr 1e\+38: lower lr"):
+        list(fit(step, TWO[:1], torch.optim.SGD(step.parameters(), lr=1e38), epochs=1))
+
+
+def test_a_gradient_that_is_no_number_is_told_as_such_though_it_is_clipped() -> None:
+    class Root(Line):
+        def forward(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+            return {"loss": (self.w * batch[0]).sqrt().mean()}
+
+    step = Root()
+    with pytest.raises(ValueError, match="the weights became nan or infinite at epoch 1 step 1"):
+        list(fit(step, [(torch.zeros(1),)], torch.optim.SGD(step.parameters(), lr=0.1), epochs=1, clip_norm=1.0))
+
+
+def test_lbfgs_with_small_batches_is_warned_of_once() -> None:
+    step = Line()
+    tuned = torch.optim.LBFGS(step.parameters(), line_search_fn="strong_wolfe")
+    with pytest.warns(UserWarning, match="lbfgs is for full batches") as told:
+        list(fit(step, TWO, tuned, epochs=3))
+    assert len(told) == 1
+
+
+def test_the_seconds_of_an_epoch_hold_the_making_of_its_first_batch() -> None:
+    def slow(_epoch: int, _skip: int) -> Iterator[tuple[Tensor, Tensor]]:
+        time.sleep(0.05)
+        yield TWO[0]
+
+    step = Line()
+    records = list(fit(step, slow, torch.optim.SGD(step.parameters(), lr=0.1), epochs=2))
+    assert min(record.seconds for record in records) >= 0.05

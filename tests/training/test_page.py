@@ -129,6 +129,7 @@ def test_many_runs_share_a_figure_up_to_twelve(tmp_path: Path) -> None:
     page = (tmp_path / "out" / "index.html").read_text()
     assert "The first 12 of 14." in page
     assert page.count('<th scope="row"') == 14
+    assert '<td class="whole">13.0</td>' in page, "numbers are not broken over lines"
     assert len(json.loads((tmp_path / "out" / "comparison.json").read_text())["runs"]) == 14
 
 

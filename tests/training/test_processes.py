@@ -64,3 +64,13 @@ def test_a_refusal_reaches_every_process(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert f"{tmp_path / 'run'} exists already" in done.stderr
     assert (tmp_path / "run" / "mine.txt").read_text() == "x"
+
+
+def test_what_two_processes_judge_is_what_they_keep(tmp_path: Path) -> None:
+    """Batch norm's running statistics differ from process to process until the first one's are taken by all."""
+    options = ["--model", "lenet5_bn", "--limit", "200", "--average", "0.5", "--val", "60"]
+    trained(tmp_path / "run", 2, *options, "--devices", "2")
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    told = lines(tmp_path / "run")[results["best_epoch"]]
+    assert results["val"]["loss"] == pytest.approx(told["val_loss"], rel=1e-6)
+    assert results["val"]["accuracy"] == told["val_accuracy"]

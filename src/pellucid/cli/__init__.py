@@ -38,6 +38,10 @@ VERBS = (
     "zoo",
     "demo",
 )
+MISSING = {"grid": "--grid OPTION=VALUE,VALUE"}
+TRAINING = frozenset({"train", "sweep", "demo"})
+"""Verbs whose images lie in memory: there a thread that sleeps between two small operations only comes late."""
+
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
 
 
@@ -57,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from pellucid.checks import near
 
         return _told(f"unknown command {words[0]!r}{near(words[0], VERBS)}; see pellucid --help", 2)
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # idle threads sleep, so that decoding gets the cores
+    if words[0] not in TRAINING:
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # idle threads sleep, so that decoding gets the cores
     verb = import_module(f"pellucid.cli.{words[0]}")
     try:
         with _tidy_end(), _warnings_as_lines():
@@ -144,7 +149,14 @@ def _warnings_as_lines() -> Iterator[None]:
 
 
 def _reason(message: str) -> str:
-    """Name, kind and value, where jsonargparse says at length that a value is of another kind."""
+    """Plain words for what jsonargparse says at length: a value of another kind, or something that is missing."""
+    missing = re.search(r"the following arguments are required: (.*)", message)
+    if missing is not None:
+        names = [name.rpartition(".")[2].replace("_", "-") for name in missing[1].split(", ")]
+        return f"missing: {', '.join('-o OUT' if name == 'out' else MISSING.get(name, name) for name in names)}"
+    unsaid = re.match(r'expected "(\w+)" to be one of \{(.*)\}, but it was not provided', message)
+    if unsaid is not None:
+        return f"missing: {unsaid[1].upper()}, one of {', '.join(unsaid[2].split(','))}"
     pattern = r"""Parser key "(\S+\.)?(\w+)":\s+[ED].*?<class '(\w+)'>.*?(?:Got|Given) value: (.*)"""
     found = re.match(pattern, message, re.DOTALL)
     if found is None:

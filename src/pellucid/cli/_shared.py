@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from argparse import _ArgumentGroup
+
     from jsonargparse import ArgumentParser
     from rich.progress import Progress
 
-    from pellucid.methods import Method
+    from pellucid.methods import Method, Option
     from pellucid.models import Model
 
 
@@ -45,7 +47,13 @@ def load_model(args: Namespace) -> "Model":
 
 
 def add_options(
-    parser: "ArgumentParser", method: "Method", *, prefix: str = "", skip: Sequence[str] = (), late: Sequence[str] = ()
+    parser: "ArgumentParser | _ArgumentGroup",
+    method: "Method",
+    *,
+    prefix: str = "",
+    skip: Sequence[str] = (),
+    late: Sequence[str] = (),
+    tells_default: bool = False,
 ) -> None:
     """A flag for each option of a function, its help read off the docstring; `late` ones are absent unless given."""
     from pellucid.methods import options
@@ -56,8 +64,14 @@ def add_options(
                 f"--{prefix}{option.name.replace('_', '-')}",
                 type=option.annotation,
                 default=SUPPRESS if option.name in late else option.default,
-                help=f"{option.told.rstrip('.')} (default: {option.default})" if option.name in late else option.told,
+                help=_with_default(option) if tells_default or option.name in late else option.told,
             )
+
+
+def _with_default(option: "Option") -> str:
+    """An option's line, with what it is where nothing is said."""
+    usual = '""' if option.default == "" else option.default
+    return f"{option.told.rstrip('.')} (default: {usual})"
 
 
 def given(parsed: Any, method: "Method", skip: Sequence[str] = ()) -> dict[str, Any]:

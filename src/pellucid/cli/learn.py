@@ -32,7 +32,7 @@ def arguments(parser: "ArgumentParser") -> None:
     for name, lesson in methods(lessons).items():
         one = ArgumentParser(prog=f"pellucid learn {name}", description=summary(lesson), exit_on_error=False)
         one.add_argument("--config", action="config", help="read options from this YAML file")
-        add_options(one, lesson)
+        add_options(one, lesson, tells_default=True)
         if "generator" in signature(lesson).parameters:
             one.add_argument("--seed", type=int, default=0, help="of whatever is random")
         one.add_argument(
@@ -46,6 +46,7 @@ def run(args: Namespace) -> int:
     """Print the worked steps; write the page where one is wanted."""
     import torch
 
+    from pellucid.checks import check_range
     from pellucid.files import check_new_folder, new_folder, write_json
     from pellucid.foundations import lessons
     from pellucid.methods import methods, summary, taken
@@ -61,6 +62,7 @@ def run(args: Namespace) -> int:
         check_new_folder(asked.out, force=asked.force, command="learn")
     chosen = given(asked, lesson)
     seed = getattr(asked, "seed", None)
+    check_range("seed", seed or 0, 0, 2**32 - 1)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     with progress():
         found = lesson(**chosen, **taken(lesson, {"generator": generator}))

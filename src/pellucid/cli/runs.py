@@ -32,6 +32,9 @@ SORTS: "dict[str, Callable[[Summary], Any]]" = {
 }
 """By what a list can be sorted."""
 
+MANY = 6
+"""Options that differ, of which the table of runs side by side has columns; of more it has lines."""
+
 OWN_PAGE = ("tabular", "ladder")
 """Recipes whose page is drawn from more than the run's files: only their training can draw it again."""
 
@@ -193,7 +196,10 @@ def _compare(asked: Namespace) -> int:
         check_new_folder(asked.out, force=asked.force, command="runs")
     found = compared(asked.runs)
     head, rows = comparison_rows(found)
-    print_table(head, rows, right=range(1, 1 + len(OUTCOMES)))
+    if len(found.options) > MANY:  # a line an option, a column a run: what has too many columns cannot be read
+        print_table(head[:1] + [row[0] for row in rows], list(zip(head[1:], *(row[1:] for row in rows), strict=True)))
+    else:
+        print_table(head, rows, right=range(1, 1 + len(OUTCOMES)))
     print(plain(said(found)))
     if asked.out is not None:
         write_comparison(found, asked.out, force=asked.force)

@@ -40,16 +40,22 @@ def arguments(parser: "ArgumentParser") -> None:
     kinds = parser.add_subcommands(required=True, dest="recipe", metavar="RECIPE", help="what to train")
     for name, recipe in methods(recipes).items():
         typed = name.replace("_", "-")
-        one = ArgumentParser(prog=f"pellucid sweep {typed}", description=summary(recipe), exit_on_error=False)
+        one = ArgumentParser(
+            prog=f"pellucid sweep {typed}",
+            usage=f"pellucid sweep {typed} DATA --grid OPTION=VALUE,VALUE ... -o OUT [options]",
+            description=summary(recipe),
+            exit_on_error=False,
+        )
         one.add_argument("data", type=str, help="what to learn from (see pellucid train --help)")
         one.add_argument("-o", "--out", type=str, required=True, help="folder of the sweep")
         one.add_argument("--grid", type=str, nargs="+", required=True, help="what varies: option=value,value,... each")
-        one.add_argument("--repeats", type=int, default=1, help="runs of each combination, each with a seed of its own")
-        one.add_argument("--jobs", type=int, default=2, help="runs at a time")
+        repeats = "runs of each combination, each with a seed of its own (default: 1)"
+        one.add_argument("--repeats", type=int, default=1, help=repeats)
+        one.add_argument("--jobs", type=int, default=2, help="runs at a time (default: 2)")
         one.add_argument("--resume", action="store_true", help="go on with the sweep in OUT, if there is one")
         one.add_argument("--force", action="store_true", help="replace the sweep in OUT")
-        add_options(one, recipe, skip=OWN)
-        add_options(one, engine)
+        for heading, function in (("what all runs share", recipe), ("where they run", engine)):
+            add_options(one.add_argument_group(heading), function, skip=OWN, tells_default=True)
         kinds.add_subcommand(typed, one, help=summary(recipe))
 
 

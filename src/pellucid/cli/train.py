@@ -9,6 +9,7 @@ metrics.jsonl and .csv, the last checkpoint, the best model and a page; give the
 run that was stopped or killed goes on with the same command and --resume, as if nothing had happened.
 """
 
+import os
 import shlex
 from argparse import Namespace
 from collections.abc import Iterator
@@ -36,7 +37,12 @@ def arguments(parser: "ArgumentParser") -> None:
     parser.formatter_class = RawDescriptionHelpFormatter
     kinds = parser.add_subcommands(required=True, dest="recipe", metavar="RECIPE", help="what to train")
     for name, recipe in methods(recipes).items():
-        one = ArgumentParser(prog=f"pellucid train {_typed(name)}", description=summary(recipe), exit_on_error=False)
+        one = ArgumentParser(
+            prog=f"pellucid train {_typed(name)}",
+            usage=f"pellucid train {_typed(name)} DATA -o RUN [options]",
+            description=summary(recipe),
+            exit_on_error=False,
+        )
         config = "read data and options from this YAML file, such as a run's config.yaml; what is typed wins"
         one.add_argument("--config", type=str, default="", help=config)
         one.add_argument("data", type=str, nargs="?", default="", help="what to learn from (see pellucid train --help)")
@@ -46,8 +52,9 @@ def arguments(parser: "ArgumentParser") -> None:
         one.add_argument("--set", type=str, default=[], action="append", help="any option, as option=value")
         sheet = "train nothing: write into OUT five training images before and after --augmentation"
         one.add_argument("--show-augmentation", action="store_true", help=sheet)
-        for function in (recipe, engine):
-            add_options(one, function, late=[option.name for option in options(function)])
+        for heading, function in (("what is learned, and how", recipe), ("where it runs", engine)):
+            group = one.add_argument_group(heading)
+            add_options(group, function, late=[option.name for option in options(function)])
         kinds.add_subcommand(_typed(name), one, help=summary(recipe))
 
 
@@ -69,6 +76,8 @@ def run(args: Namespace) -> int:
         return show(name, _said(data), {**training.defaults(name), **chosen}, asked.out, force=asked.force)
     if asked.resume and is_run(Path(asked.out)):
         told = _resumed(Path(asked.out), name, data, chosen)
+    elif asked.resume and not data:
+        raise ValueError(f"{asked.out}: holds no run to go on with; name the folder of one, or DATA to begin one")
     else:
         told = training.start(name, _said(data), asked.out, force=asked.force, **chosen)
     try:
@@ -79,6 +88,9 @@ def run(args: Namespace) -> int:
         place = plain(shlex.quote(asked.out))
         print(f"pellucid: interrupted; go on with: pellucid train {args.recipe} -o {place} --resume")
         return 130
+    page = Path(asked.out) / "index.html"
+    if page.is_file() and os.environ.get("LOCAL_RANK", "0") == "0":
+        print(f"page: {plain(str(page.resolve()))}")
     return 0
 
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 def arguments(parser: "ArgumentParser") -> None:
     """Flags of the verb."""
+    from argparse import RawDescriptionHelpFormatter
+
+    parser.formatter_class = RawDescriptionHelpFormatter
     parser.add_argument("name", type=str, nargs="?", default="", help="a network, or part of the names to list")
     size = "side of the images; those that do not take it are left out (default: each network's own)"
     parser.add_argument("--size", type=int | None, default=None, help=size)

@@ -10,7 +10,7 @@ from .loading import Batch, batches
 from .memory import Pixels, in_memory
 from .open_images import open_images
 from .pictures import read_image, to_image
-from .splits import Fold, Split, content_keys, k_folds, leave_one_out, split_indices
+from .splits import Fold, Split, content_keys, k_folds, leave_one_out, split_indices, stamp_of
 from .statistics import ChannelStatistics, channel_statistics, mean_image, standardised
 from .tables import Table, read_rows, read_table
 from .zca import Zca
@@ -48,6 +48,7 @@ __all__ = [
     "read_rows",
     "read_table",
     "split_indices",
+    "stamp_of",
     "standardised",
     "to_image",
 ]

@@ -18,17 +18,21 @@ def builtin_download(name: str, split: str) -> ImageSet:
     Raises:
         ValueError: it is not here and cannot be downloaded.
     """
+    from filelock import FileLock
+
     given = Path(os.environ.get("PELLUCID_DATA") or os.devnull, name)
     if given.is_dir():
         return open_images(given, split=split)
     cache = cache_folder() / "data" / name
     try:
-        _download(name)(str(cache), download=True)
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache.parent / f"{name}.lock"):  # of several processes, one downloads
+            _download(name)(str(cache), download=True)
     except (OSError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).strip().splitlines()[-1].strip()
         raise ValueError(
-            f"{name} is not on this machine and could not be downloaded ({reason}): name a folder or zip of it "
-            f"with --data PATH, or the folder that holds {name}/ with PELLUCID_DATA"
+            f"{name} is not on this machine and could not be downloaded ({reason}): give a folder or zip of it "
+            f"in place of the word {name}, or name the folder that holds {name}/ with PELLUCID_DATA"
         ) from error
     return open_images(cache, split=split)
 

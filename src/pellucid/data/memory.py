@@ -126,7 +126,7 @@ def _decoded(images: ImageSet, geometry: Geometry, shape: tuple[int, ...], worke
             failed += batch.errors
             done(len(batch.indices) + len(batch.errors))
     if failed:
-        first = f"{failed[0].file}: {failed[0].reason}"
+        first = f"{failed[0].file}: {failed[0].reason}; mend or remove {'it' if len(failed) == 1 else 'them'}"
         raise ValueError(f"{images.path}: {_counted(len(failed))} cannot be read, the first {first}")
     return pixels
 

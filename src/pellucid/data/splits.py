@@ -128,6 +128,14 @@ def content_keys(values: Tensor) -> list[bytes]:
     return [hashlib.blake2b(row.numpy().tobytes(), digest_size=16).digest() for row in plain]
 
 
+def stamp_of(values: Tensor, targets: Tensor, classes: Sequence[str]) -> dict[str, int | str]:
+    """Number of the rows or pictures of a set, (N, ...), and the SHA-256 of them and their classes, for a record."""
+    told = hashlib.sha256(repr([str(values.dtype), tuple(values.shape), list(classes)]).encode())
+    for part in (values, targets):
+        told.update(part.cpu().flatten().contiguous().numpy().data)
+    return {"count": len(values), "sha256": told.hexdigest()}
+
+
 def _check_targets(targets: Tensor) -> None:
     if targets.ndim != 1 or targets.dtype != torch.int64 or not len(targets):
         raise ValueError(f"targets must be an int64 tensor (N,), N at least 1, got {targets.dtype} {(*targets.shape,)}")

@@ -1,4 +1,4 @@
-"""Kernels: how alike two rows are, each a scalar product in some other space; and the machine that parts by them.
+"""Kernels: how alike two rows are, most a scalar product in some other space; and the machine that parts by them.
 
 C. Cortes, V. Vapnik, "Support-Vector Networks", Machine Learning 20, 1995. https://doi.org/10.1007/BF00994018
 B. Schölkopf, A. Smola, "Learning with Kernels", MIT Press 2002, chapters 2 and 7.

@@ -87,7 +87,7 @@ class Perceptron:
         self.path_ = torch.stack(path)  # (U + 1, d + 1)
         self.errors_ = _errors(self.weights_, points, signs)
         self.is_separated_ = self.errors_ == 0
-        self.notes_ = (*notes, *_ending(self.errors_, len(mistakes), points, signs))
+        self.notes_ = (*notes, *_ending(self.errors_, len(mistakes), points, signs, self.rule))
         return self
 
     def visits(self, points: Tensor, targets: Tensor, *, generator: torch.Generator | None = None) -> Iterator[Visit]:
@@ -174,11 +174,12 @@ def _errors(weights: Tensor, points: Tensor, signs: Tensor) -> int:
     return int((torch.where(activation(weights, points) >= 0, 1, -1).to(signs) != signs).sum())
 
 
-def _ending(errors: int, epochs: int, points: Tensor, signs: Tensor) -> tuple[str, ...]:
+def _ending(errors: int, epochs: int, points: Tensor, signs: Tensor, rule: str) -> tuple[str, ...]:
     """A sentence where points are left on the wrong side."""
     if not errors:
         return ()
     count = f"not separated after {epochs} epochs: {errors} of {len(points)} points are on the wrong side"
     if separable(points, signs):
-        return (f"{count}; some hyperplane parts them: give it more epochs, or the rule perceptron",)
+        remedy = "take the rule perceptron" if rule == "hebb" else "give it more epochs"
+        return (f"{count}; some hyperplane parts them: {remedy}",)
     return (f"{count}; no hyperplane parts them, as with XOR: one unit is not enough, two layers are",)

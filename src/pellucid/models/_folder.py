@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import re
 import shutil
@@ -38,7 +39,11 @@ OPTIONAL = frozenset({"class_ids", "fingerprint", "record"})
 
 
 def write_folder(folder: Path, network: nn.Module, tell: Callable[[Mapping[str, str]], Mapping[str, Any]]) -> None:
-    """Write weights and model.json; what that says is told once the weights file's name and hash are known."""
+    """Write weights and model.json; what that says is told once the weights file's name and hash are known.
+
+    Raises:
+        ValueError: the logits of the fingerprint it tells are not finite; what was there is kept.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -56,7 +61,10 @@ def write_folder(folder: Path, network: nn.Module, tell: Callable[[Mapping[str, 
         digest = sha256(new_weights)
         is_taken = old is not None and old.name == WEIGHTS
         weights = folder / (f"weights-{digest[:16]}.safetensors" if is_taken else WEIGHTS)
-        write_json(new_file, tell({"file": weights.name, "sha256": digest}))
+        told = tell({"file": weights.name, "sha256": digest})
+        if not all(map(math.isfinite, told["fingerprint"]["logits_first8"])):
+            raise ValueError("a model that answers nan or infinity is not saved; if it is being trained, lower lr")
+        write_json(new_file, told)
         new_weights.replace(weights)
         new_file.replace(folder / FILE)  # the last step: what it says is there
     if old is not None and old != weights:

@@ -18,6 +18,10 @@ TABLE = "mlp"
 """The architecture of tables; all others see pictures."""
 
 MAX_SIDE = 16384
+
+MOST_VALUES = 2**25
+"""Of one image: reading a folder asks its network about one, which could take more memory than there is."""
+
 INPUT_KEYS = ("size", "resize", "crop", "interpolation", "channels", "mean", "std")
 
 
@@ -169,6 +173,10 @@ def _model(network: nn.Module, told: Mapping[str, Any], folder: Path) -> Model:
         raise ValueError("input must give size [H, W], mean and std, one number a channel")
     if fed.get("channels", len(mean)) != len(mean):
         raise ValueError(f"input: mean must have {fed['channels']} numbers, one a channel, got {len(mean)}")
+    if len(mean) * size[0] * size[1] > MOST_VALUES:
+        raise ValueError(
+            f"input: size must leave an image at most {MOST_VALUES:,} values, got {len(mean)} x {size[0]} x {size[1]}"
+        )
     crop = fed.get("crop")
     if crop is not None and size not in ([crop, crop], crop):
         raise ValueError(f"input: crop must equal size {size}, got {crop}")

@@ -55,6 +55,8 @@ class PadShortcut(nn.Module):
 
     def __init__(self, before: int, after: int, *, stride: int = 1) -> None:
         super().__init__()
+        if after < before:
+            raise ValueError(f"after must be at least before, {before}: zeros can only be added, got {after}")
         self.stride, self.new = stride, after - before
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -142,6 +144,8 @@ class Bottleneck(nn.Module):
     ) -> None:
         super().__init__()
         inner, after = width * base_width // 64 * groups, width * self.expansion
+        if inner < 1:
+            raise ValueError(f"base_width must be at least 64 / width to leave a channel, got {base_width} at {width}")
         self.conv1 = ConvBNAct(before, inner, kernel=1)
         self.conv2 = ConvBNAct(inner, inner, stride=stride, groups=groups)
         self.conv3 = ConvBNAct(inner, after, kernel=1, activation="none")
@@ -232,7 +236,7 @@ class GlobalAveragePool(nn.Module):
         return maps.mean(dim=(2, 3))
 
 
-def initialise(network: nn.Module, *heads: nn.Module) -> None:
+def initialise(network: nn.Module, *heads: nn.Module, is_forward: bool = False) -> None:
     """Start a ReLU network's weights: He's normal distribution, biases at 0; heads so small that all classes are even.
 
     K. He et al., "Delving Deep into Rectifiers", ICCV 2015, https://arxiv.org/abs/1502.01852: a variance of 2 / n, n
@@ -241,11 +245,13 @@ def initialise(network: nn.Module, *heads: nn.Module) -> None:
     Args:
         network: changed in place; norms stay as they are.
         heads: its classifiers, which no ReLU follows; a standard deviation of 0.01.
+        is_forward: n counts inputs in convolutions too: keeps the signal's size where widths change and no norm does.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            reached = math.prod(module.kernel_size) * module.out_channels // module.groups
-            nn.init.normal_(module.weight, 0, math.sqrt(2 / reached))
+            channels = module.in_channels if is_forward else module.out_channels
+            met = math.prod(module.kernel_size) * channels // module.groups
+            nn.init.normal_(module.weight, 0, math.sqrt(2 / met))
         elif isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, 0, math.sqrt(2 / module.in_features))
         if isinstance(module, nn.Conv2d | nn.Linear):

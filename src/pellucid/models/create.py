@@ -19,6 +19,8 @@ def create(name: str, *, classes: Sequence[str], **arguments: Any) -> Model:
         ValueError: unknown architecture or argument, or a value out of range.
     """
     arguments = {"classes": len(classes), "channels": default(name, "channels"), **arguments}
+    if arguments.get("size", 0) is None:
+        del arguments["size"]  # a file would not know it
     network = build(name, **arguments)
     frame = fed(name, size=arguments.get("size"), channels=arguments["channels"])
     source = {"architecture": name, "weights": "none"}

@@ -19,9 +19,7 @@ from ._meter import Meter
 from .describe import Description, describe
 from .layers import asked_with
 from .zoo._build import construct, default, module_of, names
-
-SMALL = 64
-"""Up to this side of its images a network has 10 classes when nothing else is said, beyond it 1000."""
+from .zoo._layout import LARGEST_SMALL
 
 
 @dataclass(frozen=True)
@@ -199,13 +197,13 @@ def family_of(name: str) -> str:
 
 def _series_of(name: str) -> str:
     """A name without its numbers, and the layout it was made for."""
-    layout = "small" if default(name, "size") <= SMALL else "large"
+    layout = "small" if default(name, "size") <= LARGEST_SMALL else "large"
     return f"{re.sub('[0-9]+', '', name)} {layout}"
 
 
 def _wished(name: str, size: int | None, classes: int | None, channels: int | None) -> dict[str, int]:
     size = default(name, "size") if size is None else size
-    usual = 10 if size <= SMALL else 1000
+    usual = 10 if size <= LARGEST_SMALL else 1000
     return {
         "size": size,
         "classes": usual if classes is None else classes,

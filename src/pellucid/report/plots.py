@@ -199,7 +199,7 @@ def _count_whole(place: Any, curves: Sequence[tuple[Tensor, Tensor]], log: str) 
     for number, axis in enumerate((place.xaxis, place.yaxis)):
         is_whole = all(bool((one[number] == one[number].round()).all()) for one in curves)
         if is_whole and "xy"[number] not in log:
-            axis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+            axis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
 
 
 def _tint(place: Any, field: Field) -> None:

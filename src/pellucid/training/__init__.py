@@ -5,7 +5,7 @@ visible in the caller. Ready trainings stand in `recipes`.
 from .averaging import Average
 from .classify import Classify, Judgement, judge
 from .comparison import Comparison, compared, comparison_rows, comparison_sections, said, write_comparison
-from .engine import engine
+from .engine import engine, placed
 from .fit import Epoch, fit
 from .fresh import fresh_model
 from .optimizers import optimizer
@@ -46,6 +46,7 @@ __all__ = [
     "lasted",
     "open_sets",
     "optimizer",
+    "placed",
     "resume",
     "run_page",
     "said",

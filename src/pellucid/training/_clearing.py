@@ -1,5 +1,6 @@
 """Replacing a run: only one that nobody is training, and only what pellucid made."""
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,9 @@ OURS = re.compile(
     r"\.?(json|jsonl|yaml|csv|html|pt|safetensors|png|svg)?|logs/[\w.,=+-]+\.txt|\.lock"
 )
 """The files a run may hold; a folder with others is not replaced."""
+
+HALF = re.compile(r"record\.json|\.(record\.json|config\.yaml)\.\d+\.part")
+"""The files that making a run writes before it is one."""
 
 
 def clear_run(place: Path, *, force: bool) -> None:
@@ -27,6 +31,20 @@ def clear_run(place: Path, *, force: bool) -> None:
     if foreign:
         raise ValueError(f"{place} holds {foreign[0]}, which pellucid did not make; move it away before --force")
     shutil.rmtree(place)
+
+
+def is_half_made(place: Path) -> bool:
+    """Whether a folder holds nothing but what is left of a process that was killed while it made a run there."""
+    names = {path.name for path in place.iterdir()} if place.is_dir() else set()
+    if not names or not all(HALF.fullmatch(name) for name in names):
+        return False
+    if "record.json" not in names:
+        return True
+    try:
+        told = json.loads((place / "record.json").read_text(encoding="utf-8"))
+        return bool(told["command"] == "train" and "pellucid" in told["versions"])
+    except (ValueError, TypeError, LookupError):
+        return False
 
 
 def is_held(folder: Path) -> bool:

@@ -109,7 +109,7 @@ def judge(model: nn.Module, pixels: Pixels, *, fabric: "Fabric | None" = None, b
 def _shares(pixels: Pixels, batch_size: int, fabric: "Fabric | None") -> Iterator[tuple[Tensor, Tensor]]:
     """This process's share of a set, in batches of images in [0, 1]."""
     rank, world = (0, 1) if fabric is None else (fabric.global_rank, fabric.world_size)
-    for chosen in torch.split(torch.arange(rank, len(pixels), world), batch_size):
+    for chosen in torch.split(torch.arange(len(pixels))[rank::world], batch_size):
         yield pixels.pixels[chosen].float() / 255, pixels.targets[chosen]
 
 

@@ -70,11 +70,13 @@ def compared(folders: Sequence[str | Path]) -> Comparison:
     for value, *_ in PANELS:
         own = {name: curves_of(lines, {value: name}) for name, lines in records.items()}
         curves[value] = {name: found[name] for name, found in own.items() if found}
+    found_in = tuple(summarised(run) for run in runs)
+    usual = [{**config, "model": one.model} for config, one in zip(configs, found_in, strict=True)]  # "" is one too
     return Comparison(
         names=tuple(names),
-        runs=tuple(summarised(run) for run in runs),
+        runs=found_in,
         options=tuple(options),
-        values=tuple(tuple(_value(config.get(name)) for name in options) for config in configs),
+        values=tuple(tuple(_value(config.get(name)) for name in options) for config in usual),
         curves=curves,
     )
 
@@ -105,6 +107,8 @@ def said(found: Comparison) -> str:
         else f"val loss {best.val_loss:.4f}"
     )
     told = f"“{found.names[found.best]}” is best by val: {by}."
+    if len(_data(found)) > 1:
+        return f"{told} But they learned from different data, and what is hard on one may be easy on another."
     if best.accuracy is None or best.low is None or best.high is None or best.judged_on != "test":
         return told
     told = f"{told} On test it has {best.accuracy:.2%} ({best.low:.2%} to {best.high:.2%})."
@@ -150,7 +154,7 @@ def comparison_sections(found: Comparison) -> list[report.Section]:
         rows,
         f"{len(rows)} runs; only the options that differ have a column",
         numbers=right,
-        whole=range(right.start),
+        whole=range(len(head)),
     )
     same = (
         "all their options are the same"

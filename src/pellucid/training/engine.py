@@ -1,14 +1,18 @@
 """Devices, processes and precision: lightning-fabric, set up once and used by everything that trains.
 
 Several processes: every one runs the same command; each takes its share of every global batch, gradients are averaged
-over them, and only the first writes. Under torchrun the processes are torchrun's, on one machine or many.
+over them, and only the first writes. Under torchrun the processes are torchrun's, on one machine or many. Batch norm
+takes its statistics from a process's own share; its running ones are the first process's.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from pellucid.checks import check_choice, check_count
+
+from ._memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -47,5 +51,33 @@ def engine(
         fabric = Fabric(accelerator=name, devices=devices, num_nodes=nodes, strategy=strategy, precision=precision)
     except Exception as error:  # lightning has many ways to say that these do not go together
         raise ValueError(f"device {name} x {devices}, strategy {strategy}: {' '.join(str(error).split())}") from error
+    if name == "cpu":
+        keep_freed_memory()
     fabric.launch()
     return fabric
+
+
+def placed(module: nn.Module, fabric: "Fabric | None") -> nn.Module:
+    """A module on a training's device and of its precision, before an optimizer or an average is made of it.
+
+    Args:
+        module: moved and converted in place.
+        fabric: of the training; None leaves it as it is.
+    """
+    if fabric is None:
+        return module
+    converted: nn.Module = fabric.strategy.precision.convert_module(module)
+    return converted.to(fabric.device)
+
+
+def is_plain(fabric: "Fabric") -> bool:
+    """Whether one process trains on one device in float32: then nothing has to be wrapped."""
+    from lightning_fabric.plugins import Precision
+    from lightning_fabric.strategies import SingleDeviceStrategy
+
+    return type(fabric.strategy) is SingleDeviceStrategy and type(fabric.strategy.precision) is Precision
+
+
+def scaler_of(fabric: "Fabric") -> Any:
+    """What scales the loss in 16-mixed, so that small gradients do not vanish; None in all other precisions."""
+    return getattr(fabric.strategy.precision, "scaler", None)

@@ -57,6 +57,11 @@ def _trained(folder: str, classes: Sequence[str], geometry: Geometry) -> Model:
         raise ValueError(f"{folder}: its classes are {_some(model.classes)}, but the set's are {_some(classes)}")
     if model.geometry.channels != geometry.channels:
         raise ValueError(f"{folder}: takes {model.geometry.channels} channels, but the images have {geometry.channels}")
+    if model.geometry.size != geometry.size:
+        (high, wide), side = model.geometry.size, geometry.size[0]
+        raise ValueError(
+            f"{folder}: takes {high} x {wide} images, but the set's are {side} x {side}; use --size {high}"
+        )
     return model.train()
 
 

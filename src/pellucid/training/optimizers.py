@@ -31,6 +31,7 @@ def optimizer(
     beta2: float = 0.999,
     weight_decay: float | None = None,
     decay_all: bool = False,
+    fused: bool = True,
 ) -> torch.optim.Optimizer:
     """An optimizer over a module's parameters.
 
@@ -43,6 +44,7 @@ def optimizer(
         beta2: of adam and adamw, in [0, 1).
         weight_decay: lambda, at least 0; None is 0.01 for adamw, and 0 for the others.
         decay_all: decay biases and norm parameters too; else only parameters of two dimensions and more.
+        fused: update all in one go where torch can; must be False to clip gradients in 16-mixed.
 
     Raises:
         ValueError: an unknown name, an option out of range, or nothing to train.
@@ -70,7 +72,7 @@ def optimizer(
         for parameters, decay in ((decayed, weight_decay), (spared, 0.0))
         if parameters
     ]
-    is_fused = all(parameter.device.type in {"cpu", "cuda"} for parameter in trained)
+    is_fused = fused and all(parameter.device.type in {"cpu", "cuda"} for parameter in trained)
     if name in {"sgd", "momentum", "nesterov"}:
         used = 0.0 if name == "sgd" else momentum
         return torch.optim.SGD(groups, lr=lr, momentum=used, nesterov=name == "nesterov", fused=is_fused)

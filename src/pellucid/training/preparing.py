@@ -12,7 +12,7 @@ FIRST = ("mean_image", "per_image", "zca")
 """Ways to normalise that a layer of the network does, where it has one for it."""
 
 SAMPLE = 5000
-"""Images that `fit_input` shows at most."""
+"""Images that `fit_input` shows at most, from all over the set, which may be sorted by class."""
 
 BUDGET = 4 * 2**30
 """Bytes that fitting ZCA may take."""
@@ -57,7 +57,8 @@ def fit_input(model: Model, pixels: Pixels) -> None:
     """Show a network some normalised training images, where its first layer is fitted to them, not learned."""
     fit = getattr(model.network, "fit_input", None)
     if fit is not None:
-        fit((pixels.images(slice(SAMPLE)).to(model.mean.device) - model.mean) / model.std)
+        spread = torch.linspace(0, len(pixels) - 1, min(SAMPLE, len(pixels)), dtype=torch.float64).long()
+        fit((pixels.images(spread).to(model.mean.device) - model.mean) / model.std)
 
 
 def check_memory(shape: torch.Size) -> None:

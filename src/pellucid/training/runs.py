@@ -12,6 +12,7 @@ index.html           the page
 import csv
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from pellucid.files import check_new_folder, write_json
 from pellucid.models import is_model_folder, settle
 from pellucid.records import record as made
 
-from ._clearing import clear_run, is_held
+from ._clearing import clear_run, is_half_made, is_held
 
 
 class Part(Protocol):
@@ -63,15 +64,38 @@ class Run:
         place = Path(folder)
         if is_run(place):
             clear_run(place, force=force)
+        elif is_half_made(place):
+            shutil.rmtree(place)
         check_new_folder(place)
         place.mkdir(parents=True, exist_ok=True)
         stamp = made("train", options=config, model={}, seed=seed, data={"path": str(config.get("data", ""))})
-        write_json(place / "record.json", stamp.json())
+        with written(place / "record.json") as new:
+            write_json(new, stamp.json())
         with written(place / "config.yaml") as new:
             import yaml
 
             new.write_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
         return cls(place)
+
+    def learn_from(self, parts: Mapping[str, Mapping[str, Any]], *, writes: bool = True) -> None:
+        """Note in record.json what is learned from, or compare with what was noted when the run was begun.
+
+        Args:
+            parts: number and hash of each part's images or rows, by name.
+            writes: only the first of several processes does.
+
+        Raises:
+            ValueError: the data are others than those the run was begun with.
+        """
+        told = _json(self.folder / "record.json")
+        before = told.get("data", {}).get("parts")
+        for name in sorted({*(before or parts), *parts}):
+            if before is not None and before.get(name) != parts.get(name):
+                changed = f"the {name} part of {self.config.get('data')} is not the one it was begun with"
+                raise ValueError(f"{self.folder}: {changed}: put that back, or begin a new run")
+        if before is None and writes:
+            with written(self.folder / "record.json") as new:
+                write_json(new, {**told, "data": {**told.get("data", {}), "parts": parts}})
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -147,7 +171,7 @@ class Run:
             "format": 1,
             "parts": {name: dict(part.state_dict()) for name, part in parts.items()},
             "random": states,
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],  # type: ignore[no-untyped-call]
             "lines": log.stat().st_size if log.is_file() else 0,
         }
         with written(self.folder / "last.pt") as new:

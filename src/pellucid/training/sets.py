@@ -5,12 +5,24 @@ Choices (the best epoch, when to stop) are made on val; test is read at the end.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from pellucid.checks import check_choice, check_count, check_range, near
-from pellucid.data import ImageSet, Pixels, Split, builtin, content_keys, in_memory, open_images, split_indices
+from pellucid.data import (
+    ImageSet,
+    Pixels,
+    Split,
+    builtin,
+    content_keys,
+    in_memory,
+    open_images,
+    split_indices,
+    stamp_of,
+)
 from pellucid.data.builtin import IMAGES
 from pellucid.geometry import Geometry
 
@@ -32,6 +44,12 @@ class Sets:
     val: Pixels | None  # None: nothing is held out
     test: Pixels | None  # None: the set has no test part
     notes: tuple[str, ...]  # what was left out, and why
+
+    @cached_property
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """Number and hash of the images of each part, for a record; equal only where all pictures and labels are."""
+        there = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: stamp_of(p.pixels, p.targets, p.classes) for name, p in there.items() if p is not None}
 
 
 def open_sets(
@@ -64,7 +82,8 @@ def open_sets(
     parts = _parts(data, seed)
     geometry = _geometry(next(iter(parts.values())), size, channels)
     found = {name: in_memory(images, geometry) for name, images in parts.items()}
-    train, notes = _without_twins(found)
+    found, notes = _without_twins(found)
+    train = found["train"]
     _check_classes(train, data)
     if limit is not None and limit < len(train):
         train = train.subset(_some(train, limit, seed + 2))
@@ -87,6 +106,8 @@ def _parts(data: str, seed: int) -> dict[str, ImageSet]:
         return {split: _labelled(builtin(data, split=split, seed=seed)) for split in ("train", "test")}
     if not Path(data).exists() and near(data, IMAGES):
         raise ValueError(f"{data}: no such file or folder, and no built-in set{near(data, IMAGES)}")
+    if Path(data).suffix.lower() == ".csv" and Path(data).is_file():
+        raise ValueError(f"{data}: is a table, not pictures; pellucid train tabular learns from tables")
     first = open_images(data)
     if "train" in first.splits:
         names = [name for name in ("train", "val", "test") if name in first.splits]
@@ -117,15 +138,23 @@ def _geometry(images: ImageSet, size: int | None, channels: int | None) -> Geome
     return Geometry((size, size), size if size <= SMALL else round(size * 256 / 224), "bilinear", channels)
 
 
-def _without_twins(found: dict[str, Pixels]) -> tuple[Pixels, tuple[str, ...]]:
-    """The training part without the pictures that stand in another part too."""
-    train = found["train"]
-    judged = {key for name, part in found.items() if name != "train" for key in content_keys(part.pixels)}
-    keep = [place for place, key in enumerate(content_keys(train.pixels)) if key not in judged]
-    if len(keep) == len(train):
-        return train, ()
-    note = f"{len(train) - len(keep)} training pictures stand in another part too and are left out"
-    return train.subset(torch.tensor(keep)), (note,)
+def _without_twins(found: dict[str, Pixels]) -> tuple[dict[str, Pixels], tuple[str, ...]]:
+    """The parts, val without the pictures of test, and train without those of both."""
+    judged: set[bytes] = set()
+    kept, notes = dict(found), []
+    for name in ("test", "val", "train"):
+        if name not in found:
+            continue
+        keys = content_keys(found[name].pixels)
+        keep = [place for place, key in enumerate(keys) if key not in judged]
+        if not keep:
+            raise ValueError(f"every picture of the {name} part stands in another part too: nothing of it is left")
+        if len(keep) < len(keys):
+            word = "training" if name == "train" else name
+            notes.append(f"{len(keys) - len(keep)} {word} pictures stand in another part too and are left out")
+            kept[name] = found[name].subset(torch.tensor(keep))
+        judged.update(keys)
+    return kept, tuple(reversed(notes))
 
 
 def _check_classes(train: Pixels, data: str) -> None:
@@ -154,9 +183,18 @@ def _split(
     except ValueError as error:
         counts = images.targets.bincount(minlength=len(images.classes))
         name, count = images.classes[int(counts.argmin())], int(counts.min())
-        raise ValueError(f"{error}; the rarest class is {name}, with {count} of {len(images)} pictures") from error
+        told = f"{error}; the rarest class is {name}, with {count} of {len(images)} pictures"
+        if count < 3:
+            few = f"class {name} has too few pictures to hold some out, {count} of {len(images)}"
+            told = f"{few}: add some or leave it out"
+        raise ValueError(told) from error
 
 
 def _some(train: Pixels, limit: int, seed: int) -> torch.Tensor:
     """Positions of so many images, every class in proportion."""
-    return _split(train, seed, val=limit).val
+    classes = len(train.classes)
+    try:
+        chosen = split_indices(train.targets, test=len(train) - limit, generator=torch.Generator().manual_seed(seed))
+    except ValueError as error:
+        raise ValueError(f"limit must be larger to leave a picture of all {classes} classes, got {limit}") from error
+    return chosen.train

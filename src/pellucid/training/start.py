@@ -88,8 +88,6 @@ def inside(run: Run, name: str, recipe: str, fabric: "Fabric", /, **given: Any) 
     folder = run.folder / name
     if fabric.broadcast(is_run(folder)):
         return Run(folder)
-    if fabric.is_global_zero and folder.is_dir() and {path.name for path in folder.iterdir()} <= {"record.json"}:
-        shutil.rmtree(folder)  # killed while it was being made
     chosen = methods(recipes)[recipe]
     _, told = _parted(chosen, given)
     run_on = {key: run.config.get(key, value) for key, value in _defaults(engine).items()}

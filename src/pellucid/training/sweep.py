@@ -124,7 +124,8 @@ def _all(run: Run, combined: Sequence[Combination], shared: Mapping[str, Any], j
     done = len(combined) - len(left)
     threads = max(1, (os.cpu_count() or 1) // min(jobs, max(1, len(left))))
     again = f", {done} of them finished before" if done else ""
-    yield Told(f"{len(combined)} runs{again}; {min(jobs, len(left))} at a time, {threads} threads each", {})
+    shares = f"; {min(jobs, len(left))} at a time, {threads} thread{'s' if threads > 1 else ''} each" if left else ""
+    yield Told(f"{len(combined)} runs{again}{shares}", {})
     children = _Children(run, shared, threads)
     with progress("sweeping", len(combined)) as moved:
         moved(done)
@@ -242,7 +243,9 @@ def _log(folder: Path, one: Combination) -> Path:
 
 
 def _last_line(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    """What a child said last; where its page stands is not told for each."""
+    said = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = [line.strip() for line in said if line.strip() and not line.startswith("page: ")]
     said = lines[-1].removeprefix("pellucid: ") if lines else "it said nothing"
     return said.removeprefix(f"{log.parent.parent / log.stem}: ")
 

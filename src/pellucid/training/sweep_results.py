@@ -143,7 +143,8 @@ def _said(results: Mapping[str, Any], best: Mapping[str, Any] | None) -> str:
                 [f"The test intervals of {some} overlap with that: such differences may be chance."] if alike else []
             )
     else:
-        parts.append("No val part, so nothing is chosen.")
+        has_run = any(row["runs"] for row in results["rows"])
+        parts.append("No val part, so nothing is chosen." if has_run else "None has finished.")
     if results["failed"]:
         names = list(results["failed"])
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""

@@ -17,6 +17,7 @@ from pellucid.data import Split, Table
 from pellucid.models import Scaler, TableModel, create_table_model
 
 from .classify import Classify
+from .engine import placed
 from .fit import fit
 from .optimizers import optimizer as optimizer_of
 from .runs import Part
@@ -95,10 +96,10 @@ class TableTraining:
             layers=layers,
             dropout=dropout,
         )
-        device = torch.device("cpu") if fabric is None else fabric.device
-        self.step = Classify(self.model.network).to(device)
-        scaled = fitted.transform(table.values).float().to(device)
-        targets = table.targets.to(device)
+        self.step = Classify(self.model.network)
+        placed(self.step, fabric)
+        scaled = fitted.transform(table.values).float().to(next(self.step.parameters()))
+        targets = table.targets.to(scaled.device)
         self.train = (scaled[split.train], targets[split.train])
         self.val = (scaled[split.val], targets[split.val])
         self.optimizer = optimizer_of(optimizer, self.step, lr=lr, momentum=momentum, weight_decay=weight_decay)
@@ -152,7 +153,7 @@ class TableTraining:
 
     def best(self) -> TableModel:
         """A copy of the model with the weights of its best epoch so far, in eval mode, on the CPU."""
-        copy = deepcopy(self.model).cpu()
+        copy = deepcopy(self.model).cpu().float()
         copy.network.load_state_dict(self.kept.weights)
         return copy.eval()
 
@@ -168,6 +169,8 @@ class TableTraining:
         rows, targets = self.val
         logits = self.model.network(rows)
         loss, hits = F.cross_entropy(logits, targets), (logits.argmax(dim=1) == targets).float().mean()
+        if not loss.isfinite():
+            raise ValueError(f"val_loss became {float(loss):g} in epoch {self.state.epoch}: lower lr")
         return {"val_loss": float(loss), "val_accuracy": float(hits)}
 
 

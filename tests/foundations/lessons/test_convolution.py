@@ -30,6 +30,21 @@ def test_the_options_reach_the_numbers() -> None:
     assert convolution(padding="2").facts[1].value == "3 x 8 x 9"
 
 
+@pytest.mark.parametrize("padding", ["valid", "same", "full", "1"])
+def test_twice_the_stride_keeps_every_second_window_whatever_the_padding(padding: str) -> None:
+    """Also where the image is padded to keep its side: the windows do not move."""
+    found = convolution(kernels="123/456/789", bias=0, padding=padding).steps
+    whole, half = (
+        [line.split("    ")[0].split() for line in step.rpartition("\nq1 ")[2].splitlines()[1:]] for step in found[1:]
+    )
+    assert half == [row[::2] for row in whole[::2]]
+
+
+def test_an_image_of_zeros_has_a_spectrum_too() -> None:
+    found = convolution(image="000/000/000", kernels="11/11")
+    assert not [one.title for one in found.sections if "nan)" in one.body]
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

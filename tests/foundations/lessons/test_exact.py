@@ -51,6 +51,7 @@ def test_svm_prints_the_kernels_of_two_rows() -> None:
     gamma = float(found.steps[0].rpartition(" ")[2])
     assert square == pytest.approx((gamma * product) ** 2, abs=1e-3)
     assert "below 0" in found.steps[3]
+    assert "the sigmoid in general is of none" in found.sections[3].lead
 
 
 def test_refuses() -> None:
@@ -62,6 +63,10 @@ def test_refuses() -> None:
         normalization(groups=3)
     with pytest.raises(ValueError, match=r"pace must be in \[0.01, 3\], got 9"):
         optimizers(pace=9)
+    with pytest.raises(
+        ValueError, match=r"pace 3 is too fast for 400 steps over the bowl \(function became inf at step"
+    ):
+        optimizers(landscape="bowl", pace=3, steps=400)
     with pytest.raises(ValueError, match="data must be one of circles, moons, got 'iris'"):
         svm(data="iris")
     with pytest.raises(ValueError, match=r"p must be in \[0, 1\), got 1"):

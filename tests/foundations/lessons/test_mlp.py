@@ -38,6 +38,12 @@ def test_refuses_lists_that_are_none(option: str, value: str) -> None:
         mlp(**{**QUICK, option: value})
 
 
+@pytest.mark.parametrize("value", ["1.5", "inf", "10,nan"])
+def test_refuses_batches_that_are_no_whole_numbers(value: str) -> None:
+    with pytest.raises(ValueError, match=f"batches must be whole numbers with commas, got '{value}'"):
+        mlp(**{**QUICK, "batches": value})
+
+
 def test_refuses_unknown_sets() -> None:
     with pytest.raises(ValueError, match="data must be circles, moons, iris, digits or a folder of pictures: "):
         mlp(data="circle")

@@ -19,6 +19,14 @@ def test_the_set_is_separable_and_the_mistakes_within_the_bound(seed: int) -> No
     assert "every point is on its side" in found.facts[1].text
 
 
+def test_nothing_is_promised_for_a_rule_that_asks_no_question() -> None:
+    found = perceptron(rule="hebb", points=20, epochs=5)
+    assert found.facts[1].value.isdecimal()
+    assert "for the rule hebb nothing is promised" in found.facts[1].text
+    assert "learning never ends by itself" in found.sections[1].lead
+    assert "when none is left, learning ends" in perceptron(points=20).sections[1].lead
+
+
 def test_refusals() -> None:
     with pytest.raises(ValueError, match=r"gap must be in \[0.01, 0.5\], got 0.9"):
         perceptron(gap=0.9)

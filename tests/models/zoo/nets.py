@@ -14,6 +14,7 @@ SMALL: dict[str, tuple[str, int, dict[str, Any]]] = {
     "densenet_bc": ("densenet_bc_100_12", 8, {}),
     "digits_cnn": ("digits_cnn", 8, {"width": 4}),
     "efficientnet": ("efficientnet_b0", 32, {}),
+    "fast_net": ("fast_net", 32, {"width": 4}),
     "googlenet": ("googlenet", 8, {}),
     "googlenet without aux": ("googlenet", 8, {"aux": False}),
     "ladder_net": ("ladder_net", 8, {"batch_norm": True, "dropout": 0.1}),
@@ -30,6 +31,9 @@ SMALL: dict[str, tuple[str, int, dict[str, Any]]] = {
     "vgg11_bn": ("vgg11_bn", 32, {}),
     "wide_resnet": ("wide_resnet", 8, {"depth": 10, "width": 1, "dropout": 0.1}),
 }
+
+UNTRIED = {"resnext": "34 million weights; its block and its stages are resnet50's"}
+"""Files of the zoo without a kind above, and why."""
 
 
 def small(kind: str, classes: int = 5) -> tuple[nn.Module, torch.Tensor]:

@@ -120,6 +120,11 @@ def test_a_saved_net_comes_back_with_its_size_and_words(tmp_path: Path) -> None:
     torch.testing.assert_close(after(images), before(images))
 
 
+def test_a_size_of_none_is_the_nets_own_in_the_file_too(tmp_path: Path) -> None:
+    save(create("lenet5", classes=["a", "b"], size=None), tmp_path)
+    assert load(tmp_path).build == ("lenet5", {"classes": 2, "channels": 1})
+
+
 def test_a_file_from_before_sizes_were_told_loads(tmp_path: Path) -> None:
     model = create("mobilenet_v1", classes=["a", "b"], width=0.05).eval()
     assert model.build is not None

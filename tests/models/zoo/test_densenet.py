@@ -87,3 +87,6 @@ def test_refuses() -> None:
         zoo.densenet_40_12(size=3)
     with pytest.raises(ValueError, match=r"dropout must be in \[0, 0.95\], got 2"):
         zoo.densenet_40_12(dropout=2)
+    for theta in (0.1, 0.0, 1.5):
+        with pytest.raises(ValueError, match=r"theta must be in \(0, 1\] and leave a channel of 5, got"):
+            Transition(5, theta=theta)

@@ -37,3 +37,16 @@ def test_the_axes_are_kept_with_the_weights_and_are_not_learned() -> None:
     again.load_state_dict(network.state_dict())
     images = torch.rand(2, 3, 32, 32)
     torch.testing.assert_close(network.eval()(images), again.eval()(images))
+
+
+def test_a_mirrored_net_answers_alike_for_an_image_and_its_mirror_image() -> None:
+    torch.manual_seed(0)
+    plain, mirrored = build("fast_net", classes=10), build("fast_net", classes=10, mirrored=True)
+    mirrored.load_state_dict(plain.state_dict())
+    images = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(mirrored.eval()(images), mirrored(images.flip(3)))
+    plain.eval()
+    torch.testing.assert_close(mirrored(images), (plain(images) + plain(images.flip(3))) / 2)
+    mirrored.train()
+    plain.train()
+    torch.testing.assert_close(mirrored(images), plain(images))

@@ -130,6 +130,16 @@ def test_it_answers_as_torchvisions() -> None:
             )
 
 
+def test_without_norms_the_signal_keeps_its_size() -> None:
+    """All classes are even at the start, though each block squeezes its input to a tenth of the channels."""
+    torch.manual_seed(0)
+    net = zoo.googlenet(classes=10, aux=False).eval()
+    with torch.no_grad():
+        logits = net(torch.randn(2, 3, 96, 96))
+    assert 0.01 < logits.std() < 1
+    assert abs(cross_entropy(logits, torch.tensor([0, 7])).item() - torch.tensor(10.0).log().item()) < 0.7
+
+
 def test_any_part_can_be_built_alone() -> None:
     assert Inception(8, WIDTHS["3a"], has_norm=True, widest=3)(torch.rand(2, 8, 5, 5)).shape == (2, 256, 5, 5)
     assert InceptionAux(8, 4, has_norm=True)(torch.rand(2, 8, 9, 9)).shape == (2, 4)

@@ -152,7 +152,7 @@ def routes(example: Example) -> Section:
     spectra = [torch.fft.fft2(values, s=whole) for values in (example.image[0, 0], spread)]
     parts = [torch.fft.fftshift(one.abs()) for one in (*spectra, spectra[0] * spectra[1].conj())]
     shown = [
-        Matrix("image", parts[0] / parts[0].max()),
+        Matrix("image", parts[0] / parts[0].max().clamp(min=1e-12)),
         Matrix("kernel", parts[1] / parts[1].max().clamp(min=1e-12), sign="·"),
         Matrix("product", parts[2] / parts[2].max().clamp(min=1e-12), sign="="),
     ]

@@ -53,7 +53,7 @@ def mlp(
         generator: of the set, the first weights and the order; None: seed 0.
     """
     seed = 0 if generator is None else generator.initial_seed()
-    compared = _numbers("lrs", lrs), [int(one) for one in _numbers("batches", batches)]
+    compared = _numbers("lrs", lrs), _whole("batches", batches)
     found = rows(data, seed=seed)
 
     def learned(way: str, lr: float, batch: int, epochs: int = epochs) -> Learned:
@@ -105,6 +105,13 @@ def _numbers(name: str, text: str) -> list[float]:
     if not 1 <= len(found) <= 6:
         raise ValueError(f"{name} must be one to six numbers with commas, got {text!r}")
     return found
+
+
+def _whole(name: str, text: str) -> list[int]:
+    found = _numbers(name, text)
+    if not all(one.is_integer() for one in found):
+        raise ValueError(f"{name} must be whole numbers with commas, got {text!r}")
+    return [int(one) for one in found]
 
 
 def _apart(one: Learned, other: Learned) -> float:

@@ -55,7 +55,10 @@ def optimizers(*, landscape: str = "valley", steps: int = 100, pace: float = 1.0
     check_range("pace", pace, 0.01, 3)
     function, start, lowest, box = _landscapes()[landscape]
     told = {name: _told(name, landscape, pace) for name in methods(room)}
-    paths = {name: method(function, start, steps=steps, **told[name]) for name, method in methods(room).items()}
+    try:
+        paths = {name: method(function, start, steps=steps, **told[name]) for name, method in methods(room).items()}
+    except ValueError as error:  # it names a step length, which is no option here
+        raise ValueError(f"pace {pace:g} is too fast for {steps} steps over the {landscape} ({error})") from error
     heights = {name: torch.stack([function(weights) for weights in path]) for name, path in paths.items()}
     bottom = min(float(function(torch.tensor(place, dtype=torch.float64))) for place in lowest)
     above = {name: (values - bottom).clamp(min=1e-16) for name, values in heights.items()}

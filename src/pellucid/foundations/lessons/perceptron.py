@@ -48,9 +48,9 @@ def perceptron(
         Fact("A unit", "w0 + w·x ≥ 0", "It fires on one side of a line: OR, AND, NAND and NOT are four such lines."),
         Fact(
             "Mistakes",
-            f"{sum(learned.mistakes_)} of at most {bound:.0f}",
+            f"{sum(learned.mistakes_)} of at most {bound:.0f}" if rule == "perceptron" else f"{sum(learned.mistakes_)}",
             f"{_end(learned)} No order of these {points} points can cost the perceptron rule more than (R/γ)² = "
-            f"{bound:.0f} mistakes.",
+            f"{bound:.0f} mistakes{'' if rule == 'perceptron' else '; for the rule hebb nothing is promised'}.",
         ),
         Fact("XOR", "two layers", "No line parts its four points; two ANDs and an OR over them answer it."),
     )
@@ -134,7 +134,10 @@ def _learning(spots: Tensor, targets: Tensor, learned: Perceptron, bound: float)
     steps = (
         f"{sum(learned.mistakes_)} mistakes in all; the perceptron rule makes at most {bound:.0f} here, in any order."
     )
-    lead = "Each point on the wrong side pulls the line towards its own side; when none is left, learning ends."
+    lead = {
+        "perceptron": "Each point on the wrong side pulls the line to its own side; when none is left, learning ends.",
+        "hebb": "Every point pulls the line to its own side, the right ones too, so learning never ends by itself.",
+    }[learned.rule]
     notes = Markup("").join(report.notice(note) for note in learned.notes_)
     return Section("line", "A line learns", lead, report.drawings([(figure, caption), (counts, steps)]) + notes)
 

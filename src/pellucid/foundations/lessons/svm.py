@@ -147,7 +147,8 @@ def _formulas() -> Section:
         for kernel in (linear, rbf, polynomial, sigmoid)
     ]
     table = report.table(("kernel", "k(x, z)", "what it is"), body, "How alike two rows are")
-    return Section("formulas", "The kernels", "Each is a scalar product of the rows in some other space.", table)
+    lead = "The first three are scalar products of the rows in some other space; the sigmoid in general is of none."
+    return Section("formulas", "The kernels", lead, table)
 
 
 def _steps(found: Rows, parted: dict[str, Parted]) -> tuple[str, ...]:

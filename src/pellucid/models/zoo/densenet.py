@@ -239,8 +239,11 @@ class Transition(nn.Module):
 
     def __init__(self, before: int, *, theta: float = 0.5) -> None:
         super().__init__()
+        after = int(theta * before)
+        if not 1 <= after <= before:
+            raise ValueError(f"theta must be in (0, 1] and leave a channel of {before}, got {theta}")
         self.bn, self.relu = nn.BatchNorm2d(before), nn.ReLU()
-        self.conv = nn.Conv2d(before, int(theta * before), 1, bias=False)
+        self.conv = nn.Conv2d(before, after, 1, bias=False)
         self.pool = nn.AvgPool2d(2)
 
     def forward(self, maps: Tensor) -> Tensor:

@@ -125,7 +125,8 @@ class GoogLeNet(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(1024, classes)
         self.stages = (*(() if is_small else ("stem.conv1", "stem.conv3")), "inception3b", "inception4e", "inception5b")
-        initialise(self, self.head, *(module.fc2 for module in (self.aux1, self.aux2) if module is not None))
+        heads = [self.head, *(module.fc2 for module in (self.aux1, self.aux2) if module is not None)]
+        initialise(self, *heads, is_forward=not has_norm)  # its reductions to a tenth of the channels would swell else
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
         """Logits (N, K) of normalised images (N, C, H, W); in training, with auxiliary heads, three of them."""

@@ -8,7 +8,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from pellucid.models.blocks import ConvBNAct, SqueezeExcite, shortcut
+from pellucid.models.blocks import BasicBlock, Bottleneck, SqueezeExcite
 
 from .resnet import ResNet, has_small_stem
 
@@ -61,8 +61,8 @@ def se_resnet50(
     return ResNet(block, (3, 4, 6, 3), classes=classes, channels=channels, is_small=is_small, expansion=4)
 
 
-class SEBasic(nn.Module):
-    """Residual block of two 3 x 3 convolutions, whose sum is weighed by channel.
+class SEBasic(BasicBlock):
+    """Basic block whose residual branch is weighed by channel.
 
     Args:
         before: channels in.
@@ -83,24 +83,17 @@ class SEBasic(nn.Module):
         bias: bool = True,
         zero_gamma: bool = False,
     ) -> None:
-        super().__init__()
-        self.conv1 = ConvBNAct(before, width, stride=stride)
-        self.conv2 = ConvBNAct(width, width, activation="none")
+        super().__init__(before, width, stride=stride, zero_gamma=zero_gamma)
         self.excite = SqueezeExcite(width, reduction=reduction, bias=bias)
-        self.shortcut = shortcut(before, width, stride=stride)
-        self.act = nn.ReLU(inplace=True)
-        if zero_gamma:
-            nn.init.zeros_(self.conv2.get_parameter("bn.weight"))
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """(N, width, h / stride, w / stride)."""
-        branch = self.excite(self.conv2(self.conv1(maps)))
-        added: Tensor = self.act(branch + self.shortcut(maps))
-        return added
+    def branch(self, maps: Tensor) -> Tensor:
+        """What is added to the shortcut, weighed before it is."""
+        weighed: Tensor = self.excite(super().branch(maps))
+        return weighed
 
 
-class SEBottleneck(nn.Module):
-    """Residual block of 1 x 1, 3 x 3 and 1 x 1 convolutions, whose result is weighed by channel.
+class SEBottleneck(Bottleneck):
+    """Bottleneck whose residual branch is weighed by channel.
 
     Args:
         before: channels in.
@@ -121,19 +114,10 @@ class SEBottleneck(nn.Module):
         bias: bool = True,
         zero_gamma: bool = False,
     ) -> None:
-        super().__init__()
-        after = 4 * width
-        self.conv1 = ConvBNAct(before, width, kernel=1)
-        self.conv2 = ConvBNAct(width, width, stride=stride)
-        self.conv3 = ConvBNAct(width, after, kernel=1, activation="none")
-        self.excite = SqueezeExcite(after, reduction=reduction, bias=bias)
-        self.shortcut = shortcut(before, after, stride=stride)
-        self.act = nn.ReLU(inplace=True)
-        if zero_gamma:
-            nn.init.zeros_(self.conv3.get_parameter("bn.weight"))
+        super().__init__(before, width, stride=stride, zero_gamma=zero_gamma)
+        self.excite = SqueezeExcite(self.expansion * width, reduction=reduction, bias=bias)
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """(N, 4 width, h / stride, w / stride)."""
-        branch = self.excite(self.conv3(self.conv2(self.conv1(maps))))
-        added: Tensor = self.act(branch + self.shortcut(maps))
-        return added
+    def branch(self, maps: Tensor) -> Tensor:
+        """What is added to the shortcut, weighed before it is."""
+        weighed: Tensor = self.excite(super().branch(maps))
+        return weighed

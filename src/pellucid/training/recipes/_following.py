@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,10 @@ from torch import nn
 
 from pellucid.metrics import proportion
 from pellucid.models import Model, load, save
+from pellucid.records import versions
 from pellucid.training.averaging import Average
 from pellucid.training.classify import Classify, judge
+from pellucid.training.engine import scaler_of
 from pellucid.training.fit import Epoch
 from pellucid.training.page import write_page
 from pellucid.training.runs import Part, Run
@@ -51,6 +54,7 @@ class Following:
         if self.run.is_finished:
             yield self._end()
             return
+        self.run.learn_from(self.sets.parts, writes=self.fabric.is_global_zero)
         if not self.run.restore(self._parts(), self.fabric.global_rank):
             yield self._begin()
         with _board(self.run, on=self.tensorboard and self.fabric.is_global_zero) as board:
@@ -76,6 +80,7 @@ class Following:
             "average": self.average,
             "stopping": self.stopping,
             "state": self.state,
+            "precision": None if scaler_of(self.fabric) is None else self.fabric.strategy.precision,
         }
         return {name: part for name, part in parts.items() if part is not None}
 
@@ -123,6 +128,7 @@ class Following:
 
     def _finish(self) -> None:
         kept = load(self.run.folder).to(self.fabric.device)
+        self.fabric.barrier()  # before the first process may rename its files
         judged: dict[str, Any] = {}
         for name, part in self._named_sets()[1:]:
             if part is not None:
@@ -152,11 +158,16 @@ class Following:
             write_page(self.run)
 
     def _judged(self) -> dict[str, float]:
+        if self.fabric.world_size > 1:  # those of batch norm have seen other images in every process
+            for buffer in self.model.buffers():
+                torch.distributed.broadcast(buffer, 0)
         parts = [("val", self.sets.val), *([("train", self.sets.train)] if self.eval_train else [])]
         values: dict[str, float] = {}
         for name, part in parts:
             if part is not None:
                 found = judge(self.model, part, fabric=self.fabric)
+                if not math.isfinite(found.loss):
+                    raise ValueError(f"{name}_loss became {found.loss:g} after epoch {self.state.epoch}: lower lr")
                 values |= {f"{name}_loss": found.loss, f"{name}_accuracy": found.accuracy}
         return values
 
@@ -164,13 +175,11 @@ class Following:
         """Save what is judged as the run's model."""
         if not self.fabric.is_global_zero:
             return
-        model = self.model
+        model = deepcopy(self.model).float().eval()  # as it will be loaded, whatever the precision of the training
         assert isinstance(model, Model)
-        modes = {module: module.training for module in model.modules()}
         stamp = {"command": "train", "run": str(self.run.folder), "epoch": epoch}
-        save(model.eval(), self.run.folder, record={**stamp, "config": dict(self.run.config)})
-        for module, mode in modes.items():
-            module.training = mode
+        told = {**stamp, "config": dict(self.run.config), "versions": versions()}
+        save(model, self.run.folder, record=told)
 
     def _checkpoint(self) -> None:
         random = [torch.get_rng_state()]

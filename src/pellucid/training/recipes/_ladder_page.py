@@ -46,7 +46,8 @@ def _page(run: Run, plan: Plan, results: Mapping[str, Any], seen: Sequence[Seen]
         data={"path": config["data"]},
     )
     when = made.made.replace("T", " ").removesuffix("+00:00")
-    much = f"{config['epochs']} epochs, {results['repeats']} repeat{'s' if results['repeats'] > 1 else ''}"
+    counts = ((config["epochs"], "epoch"), (results["repeats"], "repeat"))
+    much = ", ".join(f"{number} {word}{'s' if number > 1 else ''}" for number, word in counts)
     some = "" if config["limit"] is None else f", {config['limit']:,} training images only"
     subtitle = f"mode {config['mode']}, {much}{some}; finished on {when} UTC"
     sections = [_steps(run, results), _curves(run, plan), _fed(seen), _trainings(rows)]

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pellucid.data import Split, Table
+from pellucid.data import Split, Table, stamp_of
 from pellucid.models import TableModel, save_table_model
 from pellucid.progress import steps as progress
+from pellucid.records import versions
 from pellucid.training.runs import Part, Run
 from pellucid.training.tabular import FAR, TableTraining
 
@@ -68,6 +69,7 @@ class Trials:
 
     def __call__(self) -> Iterator[Told]:
         """Go on where the last checkpoint stands; what is done is in `done.outcomes` at the end."""
+        self.run.learn_from({"table": stamp_of(self.table.values, self.table.targets, self.table.classes)})
         training = self._fresh()
         if self.run.restore(self._parts(training)) and self.done.outcomes:
             training = self._fresh()  # the checkpoint is of a later one
@@ -156,11 +158,12 @@ class Trials:
     def _save(self, training: TableTraining) -> None:
         model: TableModel = training.best()
         stamp = {"command": "train", "run": str(self.run.folder), "epoch": training.kept.epoch}
-        save_table_model(model, self.run.folder, record={**stamp, "config": dict(self.run.config)})
+        told = {**stamp, "config": dict(self.run.config), "versions": versions()}
+        save_table_model(model, self.run.folder, record=told)
 
     def _said(self, outcome: Outcome) -> Told:
         values = _judged(self.table, outcome)
-        words = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items()]
+        words = [f"{name.replace('_', ' ')} {_short(name, value)}" for name, value in values.items()]
         place = f"training {len(self.done.outcomes)} of {self._count}"
         best = f"best epoch {outcome.best_epoch} of {outcome.epochs}"
         return Told(", ".join([f"{place} ({outcome.name}): {best}", *words, f"{outcome.seconds:.1f} s"]), values)
@@ -193,6 +196,10 @@ def _judged(table: Table, outcome: Outcome) -> dict[str, float]:
 
 def _line(trial: Trial, values: Mapping[str, Any], training: TableTraining) -> str:
     kept = {name: value for name, value in values.items() if "loss" in name or "accuracy" in name}
-    words = [f"{name.replace('_', ' ')} {value:.4f}" for name, value in kept.items()]
+    words = [f"{name.replace('_', ' ')} {_short(name, value)}" for name, value in kept.items()]
     words += [f"best so far: epoch {training.kept.epoch}"] if training.chooses else []
     return f"epoch {values['epoch']}/{training.epochs}{f' ({trial.name})' if trial.epochs else ''}: {', '.join(words)}"
+
+
+def _short(name: str, value: float) -> str:
+    return f"{value:.2%}" if "accuracy" in name else f"{value:.4f}"

@@ -11,6 +11,7 @@ from pellucid.checks import check_choice, check_count
 from pellucid.data import Pixels, batches_of, channel_statistics
 from pellucid.training.averaging import Average
 from pellucid.training.classify import Classify
+from pellucid.training.engine import placed, scaler_of
 from pellucid.training.fit import Epoch, fit
 from pellucid.training.fresh import fresh_model
 from pellucid.training.optimizers import optimizer as optimizer_of
@@ -135,10 +136,11 @@ def classify(
     fit_input(net, sets.train)
     weights = _class_weights(class_weights, sets.train)
     step = Classify(net, label_smoothing=label_smoothing, class_weights=weights, auxiliary=auxiliary)
-    step.to(fabric.device)
+    placed(step, fabric)
     if channels_last:
         step.to(memory_format=torch.channels_last)
-    tuned = optimizer_of(optimizer, step, lr=lr, momentum=momentum, weight_decay=weight_decay)
+    is_fused = scaler_of(fabric) is None or clip_norm is clip_value is None
+    tuned = optimizer_of(optimizer, step, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=is_fused)
     batches = batches_of(
         sets.train,
         batch_size=batch_size,

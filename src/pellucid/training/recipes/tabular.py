@@ -6,6 +6,7 @@ Society B 36, 1974. https://doi.org/10.1111/j.2517-6161.1974.tb00994.x
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -107,6 +108,9 @@ def tabular(
     table, notes = _table(data, target, ignore, missing)
     trials = _trials(table, estimate, folds=folds, repeats=repeats, test=test, val=val, seed=seed)
     trials, refit = _with_final(table, trials, final)
+    if schedule == "plateau" and (refit is not None or not len(trials[0].split.val)):
+        remedy = "final best" if refit is not None else "val"
+        raise ValueError(f"schedule plateau must have val rows to watch: give {remedy}, or take another schedule")
 
     def make(trial: Trial) -> TableTraining:
         return TableTraining(
@@ -152,6 +156,8 @@ def _table(data: str, target: str, ignore: str, missing: str) -> tuple[Table, tu
         assert isinstance(found, Table)
         return found, ()
     if not data.lower().endswith((".csv", ".tsv", ".txt")):
+        if Path(data).is_dir():
+            raise ValueError(f"{data}: is a folder, not a table; pellucid train classify learns from pictures")
         raise ValueError(f"{data}: no such table; give a .csv file, or {', '.join(TABLES)}{near(data, TABLES)}")
     table = read_table(data, target=target, ignore=ignore, missing="keep" if missing == "mean" else missing)
     notes = [f"{table.dropped} rows lack a value and are left out"] if table.dropped else []
@@ -184,7 +190,7 @@ def _trials(
             found = k_folds(table.targets, folds=folds, contents=keys, generator=generator)
         for number, fold in enumerate(found, start=1):
             own = [keys[row] for row in fold.train.tolist()]
-            chosen = val if val >= 1 else val * len(table) / len(fold.train)
+            chosen = val if val >= 1 else round(val * len(table))  # a share of all rows, as their number
             inner = split_indices(table.targets[fold.train], val=chosen, test=0.0, contents=own, generator=generator)
             split = Split(fold.train[inner.train], fold.train[inner.val], fold.held)
             name = f"row {int(table.rows[fold.held[0]])}" if estimate == "loo" else f"fold {number}"
