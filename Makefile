@@ -18,7 +18,7 @@ demo: setup
 	$(BIN)/pellucid demo --force
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 check: setup
 	$(BIN)/ruff format --check .

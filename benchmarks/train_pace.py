@@ -10,7 +10,8 @@ a plain loop. Ours is `pellucid.training.fit` over `pellucid.data.batches_of`. O
 differ; what is learned in an epoch does not (`reach` shows it).
 
 pace prints the time of an epoch of each, taken in turn, and the median of the ratios of neighbours (above 1: we are
-faster). reach prints the seconds of training, and epochs, until the test accuracy is reached, for each seed.
+faster). reach prints the seconds of training, and epochs, until the test accuracy is reached, for each seed: the loop
+at its batch size and constant rate, ours with the same net by a recipe of large steps (batch 128, one cycle).
 """
 
 import argparse
@@ -29,7 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pellucid.data import Pixels, batches_of
 from pellucid.models import Model
-from pellucid.training import Classify, Sets, engine, fit, judge, open_sets, optimizer
+from pellucid.training import Classify, Schedule, Sets, engine, fit, judge, open_sets, optimizer
 
 MEAN = STD = (0.5, 0.5, 0.5)
 
@@ -138,18 +139,35 @@ def reach(sets: Sets, target: float, seeds: int, batch_size: int, most: int) -> 
     assert sets.test is not None
     ratios = []
     for seed in range(seeds):
-        told = {}
-        for name, make in (("ours", ours), ("loop", peer)):
-            module, epoch = make(sets.train, batch_size, seed)
-            spent, accuracies = 0.0, [0.0]
-            while accuracies[-1] < target and len(accuracies) <= most:
-                spent += epoch()
-                accuracies.append(judge(module, sets.test).accuracy)
-            told[name] = spent
-            shown = " ".join(f"{accuracy:.3f}" for accuracy in accuracies[1:])
-            print(f"seed {seed} {name}: {spent:7.1f} s, {len(accuracies) - 1} epochs   {shown}", flush=True)
-        ratios.append(told["loop"] / told["ours"])
+        our = recipe(sets, target, seed)
+        module, epoch = peer(sets.train, batch_size, seed)
+        spent, accuracies = 0.0, [0.0]
+        while accuracies[-1] < target and len(accuracies) <= most:
+            spent += epoch()
+            accuracies.append(judge(module, sets.test).accuracy)
+        shown = " ".join(f"{accuracy:.3f}" for accuracy in accuracies[1:])
+        print(f"seed {seed} loop: {spent:7.1f} s, {len(accuracies) - 1} epochs   {shown}", flush=True)
+        ratios.append(spent / our)
     print(f"loop / ours: median {statistics.median(ratios):.2f} of {' '.join(f'{ratio:.2f}' for ratio in ratios)}")
+
+
+def recipe(sets: Sets, target: float, seed: int) -> float:
+    """Seconds of training the same net needs with large steps: batch 128, AdamW, one cycle of as few epochs as do."""
+    assert sets.test is not None
+    spent = 0.0
+    for epochs in range(3, 9):
+        model = Model(net(seed), mean=MEAN, std=STD, classes=sets.train.classes, size=32)
+        step = Classify(model)
+        batches = batches_of(sets.train, batch_size=128, seed=seed, policy="hflip")
+        tuned = optimizer("adamw", step, lr=1e-2)
+        rates = Schedule(tuned, "one_cycle", epochs=epochs, steps_per_epoch=len(batches))
+        records = fit(step, batches, tuned, epochs=epochs, schedule=rates, fabric=engine(device="cpu"))
+        spent += sum(record.seconds for record in records)  # a failed cycle counts
+        accuracy = judge(model, sets.test).accuracy
+        print(f"seed {seed} ours: {spent:7.1f} s, {epochs} epochs   {accuracy:.3f}", flush=True)
+        if accuracy >= target:
+            break
+    return spent
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import torch
 
 
 def pytest_configure() -> None:
-    torch.set_num_threads(2)
+    torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)  # several workers share the cores
 
 
 def _given(variable: str) -> Path:

@@ -33,11 +33,12 @@ def test_one_command_from_nothing_to_a_report(made: tuple[Path, Said]) -> None:
     assert lines[-1] == f"page: {folder / 'demo' / 'report' / 'index.html'}"
     assert [path.name for path in folder.iterdir()] == ["demo"]
     report = {f"report/{name}" for name in ("index.html", "predictions.parquet", "record.json", "summary.json")}
-    run = {f"run/{name}" for name in ("metrics.jsonl", "model.json", "weights.safetensors")}
+    names = ("config.yaml", "index.html", "last.pt", "metrics.csv", "metrics.jsonl", "model.json", "record.json")
+    run = {f"run/{name}" for name in (*names, "results.json", "weights.safetensors", ".lock")}
     assert set(content(folder / "demo")) == {"record.json", "report", "run"} | report | run
     epochs = [json.loads(line) for line in (folder / "demo" / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert len(epochs) == 2
-    assert epochs[1]["values"]["loss"] < epochs[0]["values"]["loss"]
+    assert [line["epoch"] for line in epochs] == [0, 1, 2]
+    assert epochs[2]["loss"] < epochs[1]["loss"]
     summary = json.loads((folder / "demo" / "report" / "summary.json").read_text())
     assert summary["facts"] == [line[3:] for line in lines[:6]]
     assert summary["images"] == 360

@@ -337,10 +337,11 @@ ROWS = {
         "audit model idx -o out", "idx/t10k-images-idx3-ubyte: cut short, 100 of 128 bytes", idx_cut_short
     ),
     # options
-    "unknown flag": Row("predict model a.png --tpo 3", "unrecognized arguments: --tpo 3; see pellucid predict --help"),
-    "nothing given": Row(
-        "audit", "the following arguments are required: model, images, out; see pellucid audit --help"
+    "unknown flag": Row(
+        "predict model a.png --tpo 3",
+        "unrecognized arguments: --tpo 3; did you mean --top, --json?; see pellucid predict --help",
     ),
+    "nothing given": Row("audit", "missing: model, images, -o OUT; see pellucid audit --help"),
     "no whole number": Row(
         "predict model a.png --top many", "top must be a whole number, got many; see pellucid predict --help"
     ),

@@ -29,7 +29,7 @@ def test_train_from_the_command_line(call: Call, place: Path) -> None:
     assert said.code == 0
     lines = said.out.splitlines()
     assert lines[0].startswith("110 train, 20 val, 20 test rows; 4 columns, 3 classes; chance is 1.099 nats")
-    assert [line.partition(":")[0] for line in lines[1:]] == ["epoch 2/3", "epoch 3/3", "run"]
+    assert [line.partition(":")[0] for line in lines[1:]] == ["epoch 2/3", "epoch 3/3", "run", "page"]
     assert (place / "run" / "model.json").is_file()
     again = call("train", "tabular", "iris", "-o", "run")
     assert again.code == 2

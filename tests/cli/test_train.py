@@ -126,8 +126,8 @@ REFUSED = {
     ),
     "patience": ("classify digits --val 0 --patience 2", "patience must be None without a val part", nothing),
     "batch": (
-        "classify digits --batch-size 999",
-        "batch_size must be at most 180, the number of images, got 999",
+        "classify digits --batch-size 0",
+        "batch_size must be at least 1, got 0",
         nothing,
     ),
     "no-labels": ("classify set", "set: has no labelled pictures; put them into a folder a class", without_labels),

@@ -56,7 +56,8 @@ def test_a_failed_download_is_one_sentence_with_the_remedy(monkeypatch: pytest.M
 
     monkeypatch.setattr(torchvision.datasets, "CIFAR10", failed)
     message = (
-        r"cifar10 is not on this machine and could not be downloaded \(.*no route to host.*\): give .* in place of the word cifar10"
+        r"cifar10 is not on this machine and could not be downloaded \(.*no route to host.*\): "
+        r"give .* in place of the word cifar10"
     )
     with pytest.raises(ValueError, match=message) as caught:
         builtin("cifar10")

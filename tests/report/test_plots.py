@@ -41,6 +41,9 @@ def test_whole_numbers_are_counted_in_whole_steps() -> None:
     ticks = re.findall(r">([\d.−]+)</text>", svg)
     assert {"0", "1", "2", "3"} <= set(ticks)
     assert not [tick for tick in ticks if "." in tick]
+    alone = report.lines({"loss": (torch.ones(1), torch.tensor([0.5]))}, "loss", x="epoch", y="nats")
+    assert "1" in re.findall(r">([\d.−]+)</text>", alone), "of a single epoch too"
+    assert "0.96" not in alone
 
 
 def test_figures_of_one_page_share_no_id() -> None:

@@ -186,7 +186,7 @@ def test_what_is_fitted_to_the_images_sees_them_from_all_over_the_set(tmp_path: 
 
 def test_a_process_without_a_share_of_a_small_set_has_an_empty_one() -> None:
     two = open_sets("digits", limit=20, val=0.0).train.subset([0, 1])
-    shares = [list(_shares(two, 5, SimpleNamespace(global_rank=rank, world_size=4))) for rank in range(4)]  # type: ignore[arg-type]
+    shares = [list(_shares(two, 5, SimpleNamespace(global_rank=rank, world_size=4))) for rank in range(4)]
     assert [sum(len(targets) for _, targets in share) for share in shares] == [1, 1, 0, 0]
 
 

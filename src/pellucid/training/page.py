@@ -100,7 +100,8 @@ def _facts(about: Summary, results: Mapping[str, Any]) -> list[report.Fact]:
         val = f" val accuracy {about.val_accuracy:.1%}," if about.val_accuracy is not None else ""
         loss = f" val loss {about.val_loss:.3g};" if about.val_loss is not None else ""
         text = f"of {about.epochs} done:{val}{loss} its weights are the ones that are kept."
-        facts.append(report.Fact("best epoch", str(about.best_epoch), text))
+        kept = "best epoch" if val or loss else "kept epoch"
+        facts.append(report.Fact(kept, str(about.best_epoch), text))
     if about.seconds:
         pace = f", {results['images_per_second']:,.0f} images a second" if results.get("images_per_second") else ""
         size = f"; {about.parameters:,} trained numbers" if about.parameters is not None else ""
@@ -191,7 +192,8 @@ def _options(config: Mapping[str, Any]) -> report.Section:
         "All options", report.table(("option", "here", "what it is"), everything, "As in config.yaml", whole=(0, 1))
     )
     lead = (
-        f"{len(rows)} options differ from what recipe {recipe} does when nothing is said."
+        f"{len(rows)} {'option differs' if len(rows) == 1 else 'options differ'} from what recipe {recipe} does when "
+        "nothing is said."
         if rows
         else (f"All options are what recipe {recipe} does when nothing is said.")
     )

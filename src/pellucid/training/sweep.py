@@ -246,8 +246,8 @@ def _last_line(log: Path) -> str:
     """What a child said last; where its page stands is not told for each."""
     said = log.read_text(encoding="utf-8", errors="replace").splitlines()
     lines = [line.strip() for line in said if line.strip() and not line.startswith("page: ")]
-    said = lines[-1].removeprefix("pellucid: ") if lines else "it said nothing"
-    return said.removeprefix(f"{log.parent.parent / log.stem}: ")
+    last = lines[-1].removeprefix("pellucid: ") if lines else "it said nothing"
+    return last.removeprefix(f"{log.parent.parent / log.stem}: ")
 
 
 def _reason(code: int, log: Path) -> str:

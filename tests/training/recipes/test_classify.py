@@ -45,6 +45,12 @@ def test_it_learns_and_the_run_is_a_model_with_the_accuracy_it_says(tmp_path: Pa
     assert "test accuracy" in told[-1].text
 
 
+def test_a_batch_larger_than_the_set_is_the_whole_set_with_a_notice(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="batch_size 999 is larger than the training part: 180 images are taken"):
+        train(tmp_path / "run", batch_size=999, epochs=2)
+    assert lines(tmp_path / "run")[-1]["steps"] == 2
+
+
 def test_the_untrained_loss_is_near_the_logarithm_of_the_classes(tmp_path: Path) -> None:
     train(tmp_path / "run")
     assert abs(lines(tmp_path / "run")[0]["val_loss"] - 2.303) < 0.1
@@ -172,7 +178,7 @@ def test_a_trained_model_is_gone_on_with(tmp_path: Path) -> None:
         ({"val": 1.5}, "val must be a share below 1 or a whole number"),
         ({"val": 0.0, "patience": 3}, "patience must be None without a val part"),
         ({"monitor": "val_los"}, "monitor must be one of .*did you mean val_loss"),
-        ({"batch_size": 5000}, "batch_size must be at most 180, the number of images, got 5000"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"lr": 1e30, "optimizer": "sgd"}, "the loss became nan at epoch 1 step [0-9]+, lr .*: lower lr"),
         ({"device": "tpu"}, "device must be one of auto, cpu, cuda, mps, got 'tpu'"),
         ({"precision": "8-bit"}, "precision must be one of 32-true"),

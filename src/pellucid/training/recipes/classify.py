@@ -1,6 +1,7 @@
 """Classify: learn to tell the classes of any labelled image set apart, with any network."""
 
 import math
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,7 @@ def classify(
         val: share of the training part (below 1), or number of its images, held out to choose the best epoch by.
         limit: images of the training part that are used, chosen by class; None uses all.
         epochs: passes over the training part, at least 1.
-        batch_size: images a step, over all processes together, at least 1.
+        batch_size: images a step, over all processes together, at least 1; of a smaller set all of it, with a notice.
         optimizer: sgd, momentum, nesterov, rmsprop, adam, adamw, adagrad or lbfgs.
         lr: learning rate, positive; the highest of a schedule.
         momentum: of momentum and nesterov, in [0, 1).
@@ -143,7 +144,7 @@ def classify(
     tuned = optimizer_of(optimizer, step, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=is_fused)
     batches = batches_of(
         sets.train,
-        batch_size=batch_size,
+        batch_size=_fitting(batch_size, len(sets.train), fabric.world_size),
         seed=seed,
         policy=augmentation,
         shard=(fabric.global_rank, fabric.world_size),
@@ -193,6 +194,15 @@ def classify(
         )
 
     yield from following(train)
+
+
+def _fitting(batch_size: int, images: int, world: int) -> int:
+    """The batch size, or as many images as there are for every process alike."""
+    if batch_size <= images or images < world:
+        return batch_size
+    fitting = images - images % world
+    warnings.warn(f"batch_size {batch_size} is larger than the training part: {fitting} images are taken", stacklevel=2)
+    return fitting
 
 
 def _statistics(normalization: str, train: Pixels) -> tuple[list[float], list[float]]:
