@@ -22,7 +22,7 @@ def cifar10_fast(
     /,
     *,
     model: str = "fast_net,mirrored=true",
-    epochs: int = 14,
+    epochs: int = 16,
     batch_size: int = 512,
     lr: float = 0.8,
     weight_decay: float = 1.3e-3,
