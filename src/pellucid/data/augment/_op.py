@@ -1,5 +1,6 @@
 """What an operation of a policy is: its parameters, what it draws for an image, what it does with a draw."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
@@ -64,34 +65,34 @@ class Op:
 
 
 @dataclass(frozen=True)
-class Move(Op):
+class Move(Op, ABC):
     """Pixels change places, none changes its value: bytes stay bytes, a mask is moved as the image is."""
 
+    @abstractmethod
     def move(self, images: Tensor, drawn: Drawn) -> Tensor:
         """Images (N, C, H, W) of any dtype, moved."""
-        raise NotImplementedError
 
+    @abstractmethod
     def matrix(self, drawn: Drawn, size: Size) -> Tensor:
         """(N, 3, 3), float64: from a place in what comes out to where it was; pixel i covers [i, i + 1)."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Warp(Op):
+class Warp(Op, ABC):
     """Pixels are looked up between pixels; neighbouring warps of a policy are done as one."""
 
+    @abstractmethod
     def matrix(self, drawn: Drawn, size: Size) -> Tensor:
         """(N, 3, 3), float64: from a place in what comes out to where it was; pixel i covers [i, i + 1)."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Paint(Op):
+class Paint(Op, ABC):
     """Values change, places do not: masks and boxes are left alone."""
 
     keeps_bytes: ClassVar[bool] = False
     """Whether it also works on uint8."""
 
+    @abstractmethod
     def paint(self, images: Tensor, drawn: Drawn) -> Tensor:
         """Images (N, C, H, W) in [0, 1], painted, in [0, 1]."""
-        raise NotImplementedError
