@@ -69,6 +69,17 @@ def write_json(path: Path, value: Any) -> None:
         file.write("\n")
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object; ValueError with the path when the file cannot be read or holds another thing."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not readable ({error})") from error
+    if not isinstance(told, dict):
+        raise ValueError(f"{path}: must hold an object")
+    return told
+
+
 def _files(folder: Path) -> set[str]:
     """Every file below a folder, by relative path."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import torch
 
-from pellucid.files import check_new_folder, write_json
+from pellucid.files import check_new_folder, read_object, write_json
 from pellucid.models import is_model_folder, settle
 from pellucid.records import record as made
 
@@ -87,7 +87,7 @@ class Run:
         Raises:
             ValueError: the data are others than those the run was begun with.
         """
-        told = _json(self.folder / "record.json")
+        told = read_object(self.folder / "record.json")
         before = told.get("data", {}).get("parts")
         for name in sorted({*(before or parts), *parts}):
             if before is not None and before.get(name) != parts.get(name):
@@ -127,7 +127,7 @@ class Run:
     @property
     def results(self) -> dict[str, Any]:
         """What came out; empty before the end."""
-        return _json(self.folder / "results.json") if self.is_finished else {}
+        return read_object(self.folder / "results.json") if self.is_finished else {}
 
     def records(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl so far; one cut short by a crash is left out."""
@@ -286,13 +286,3 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:  # a damaged file raises whatever its reader meets
         raise ValueError(f"{path}: not a readable checkpoint; start again with --force") from error
     return saved
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not readable ({error})") from error
-    if not isinstance(told, dict):
-        raise ValueError(f"{path}: must hold an object")
-    return told

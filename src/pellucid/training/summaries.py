@@ -1,6 +1,5 @@
 """Runs at a glance: what each learned from, how far it came, and what came out; and where there are runs."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.checks import near
+from pellucid.files import read_object
 from pellucid.methods import methods, options
 
 from .engine import engine
@@ -144,20 +144,10 @@ def short_names(folders: Sequence[Path]) -> list[str]:
 
 def stamp(folder: Path) -> dict[str, Any]:
     """What record.json says of how a run came to be."""
-    return _object(folder / "record.json")
+    return read_object(folder / "record.json")
 
 
 def _architecture(folder: Path) -> str:
     """What the run's model.json calls its network; "" where there is none yet."""
     path = folder / "model.json"
-    return str(_object(path).get("architecture", "")) if path.is_file() else ""
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not readable ({error})") from error
-    if not isinstance(told, dict):
-        raise ValueError(f"{path}: must hold an object")
-    return told
+    return str(read_object(path).get("architecture", "")) if path.is_file() else ""
