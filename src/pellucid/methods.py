@@ -21,16 +21,22 @@ class Option:
     told: str  # the docstring's line about it
 
 
-def methods(family: ModuleType) -> dict[str, Method]:
-    """The functions a family's face lists, by name."""
-    return {name: getattr(family, name) for name in family.__all__ if inspect.isfunction(getattr(family, name))}
+def methods(family: ModuleType, *, taking: str | None = None) -> dict[str, Method]:
+    """The functions a family's face lists, by name; of a face that lists others too, those that take a parameter."""
+    found = {name: getattr(family, name) for name in family.__all__ if inspect.isfunction(getattr(family, name))}
+    return {name: f for name, f in found.items() if taking is None or taking in inspect.signature(f).parameters}
 
 
 def options(method: Method) -> list[Option]:
-    """The keyword-only parameters of a method, each with the line its docstring gives it; the generator is none."""
+    """The keyword-only parameters of a method, each with the line its docstring gives it.
+
+    The generator and the trace, which are no numbers or words, are none.
+    """
     told = dict(re.findall(r"^ {8}(\w+): (.+)$", method.__doc__ or "", re.MULTILINE))
     keywords = [p for p in inspect.signature(method).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    return [Option(p.name, p.annotation, p.default, told[p.name]) for p in keywords if p.name != "generator"]
+    return [
+        Option(p.name, p.annotation, p.default, told[p.name]) for p in keywords if p.name not in {"generator", "trace"}
+    ]
 
 
 def taken(method: Method, offered: Mapping[str, Any]) -> dict[str, Any]:

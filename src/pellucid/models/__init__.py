@@ -1,6 +1,7 @@
 """A model owns its normalisation, class names and input frame; load one, save one, look at its layers, ask it."""
 
 from . import zoo
+from ._chunks import paced
 from ._folder import settle
 from ._model_json import is_model_folder, save
 from ._table_json import is_table_model, load_table_model, save_table_model
@@ -61,6 +62,7 @@ __all__ = [
     "load_table_model",
     "network_of",
     "networks",
+    "paced",
     "predict",
     "rank",
     "receptive_field",

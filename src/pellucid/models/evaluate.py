@@ -5,10 +5,10 @@ faster engine (one that shares a prefix, or recomputes only what a local change 
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pellucid.checks import check_range
 from pellucid.progress import steps
 
-from ._live_bytes import LiveBytes
+from ._chunks import Ask, Fold, chunks, wide
 from .probes import graph_from, resumed_from
 
 CPU_BUDGET, OTHER_BUDGET = 128 * 2**20, 2 * 2**30
@@ -25,18 +25,6 @@ fresh pages for every layer, which cost more than they bring), on an accelerator
 
 CPU_GRADIENT_BUDGET = 512 * 2**20
 """The same where gradients are taken: every layer's pages are kept anyway, so that more images a pass pay."""
-
-MOST_ROWS = 64
-"""Images a pass: more than this makes no network faster on a CPU, and few on a GPU."""
-
-FEW_ROWS, FEW_VALUES = 4, 4 * 3 * 512 * 512
-"""Images, and values in them, that pass together without measuring first what one takes: that would cost more."""
-
-Fold: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(values (p, n, ...), numbers (p,), rows (n,)) -> (n, ...), what these variants add to a sum over all."""
-
-Ask: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(images (n, C, H, W), numbers (p,), rows (n,)) -> (p * n, ...): vary, run, read."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +83,7 @@ def is_rehearsal() -> bool:
 
 
 def evaluate(
-    model: nn.Module,
+    model: nn.Module | Callable[[Tensor], Any],
     plan: Plan,
     read: Callable[[Any, Tensor], Tensor],
     *,
@@ -106,7 +94,7 @@ def evaluate(
     """Run the model on every variant of every image and keep what `read` takes from the outputs.
 
     Args:
-        model: any network; in eval mode.
+        model: any network in eval mode; or, unless the plan varies a layer, any function of images.
         plan: the variants.
         read: (outputs of R rows, rows (R,) int64: the image each row came from) -> (R, ...), what to keep.
         fold: sums over the variants as they come, in float32 at least, instead of keeping what was read of each.
@@ -120,7 +108,12 @@ def evaluate(
         torch.OutOfMemoryError: not even one image fits.
     """
 
-    at = nullcontext(None) if plan.at is None else resumed_from(model, plan.at)
+    if plan.at is None:
+        at: AbstractContextManager[Any] = nullcontext(None)
+    elif isinstance(model, nn.Module):
+        at = resumed_from(model, plan.at)
+    else:
+        raise ValueError(f"layer {plan.at!r} can only be varied in an nn.Module, got a {type(model).__name__}")
     with torch.no_grad(), at as resumed:
 
         def ask(images: Tensor, numbers: Tensor, rows: Tensor) -> Tensor:
@@ -131,7 +124,7 @@ def evaluate(
                 resumed(images, len(numbers), lambda found: plan.vary(found, numbers, rows).flatten(0, 1)), every
             )
 
-        return _all(ask, plan, fold, budget, label=label, each=Cost(1, 0))
+        return _all(ask, plan, fold, budget, label=label, each=Cost(1, 0), asked=(model,))
 
 
 def differentiate(
@@ -150,8 +143,10 @@ def differentiate(
     Args:
         model: any network, frozen or not; in eval mode.
         plan: the variants.
-        score: (outputs of R rows, rows (R,) int64) -> (R,), the number that is differentiated, one for each row.
-        read: (gradients (R, ...), what they are with respect to (R, ...), rows (R,) int64) -> (R, ...), what to keep.
+        score: (outputs of R rows, rows (R,) int64) -> (R,), the number that is differentiated, one for each row; or
+            (R, T), T numbers of each row, which cost one pass forward and T backward.
+        read: (gradients (R, ...) or (R, T, ...), what they are with respect to (R, ...), rows (R,) int64) -> (R, ...),
+            what to keep.
         at: a layer's dotted name: with respect to its output, no graph being built before it; None: to the image.
         fold: sums over the variants as they come, in float32 at least, instead of keeping what was read of each.
         budget: bytes of activations at a time; changes the memory, never the result. None suits the device.
@@ -182,19 +177,33 @@ def differentiate(
         return read(found, source.detach(), every)
 
     with torch.inference_mode(False), torch.no_grad():
-        return _all(ask, plan, fold, budget, label=label, each=Cost(1, 1))
+        return _all(ask, plan, fold, budget, label=label, each=Cost(1, 1), asked=(model, at))
 
 
 def _gradient(score: Tensor, source: Tensor, name: str) -> Tensor:
-    """d(sum of scores) / d(source); each row's score depends on its own part alone."""
+    """d(sum of scores) / d(source), of each column of scores; each row's score depends on its own part alone."""
     with torch.enable_grad():
-        found = torch.autograd.grad(score.sum(), source, allow_unused=True)[0] if score.requires_grad else None
+        if score.ndim == 2:
+            sums = score.sum(dim=0).unbind()  # T numbers
+            every = [_slope(one, source, keep=one is not sums[-1]) for one in sums]
+            found = None if any(each is None for each in every) else torch.stack([e for e in every if e is not None], 1)
+        else:
+            found = _slope(score.sum(), source, keep=False)
     if found is None:
         raise ValueError(f"the score does not depend on {name}: is there a detach, an argmax or a no_grad behind it?")
     return found
 
 
-def _all(ask: Ask, plan: Plan, fold: Fold | None, budget: int | None, *, label: str, each: Cost) -> Tensor:
+def _slope(score: Tensor, source: Tensor, *, keep: bool) -> Tensor | None:
+    """d(score) / d(source); `keep` leaves the graph for another."""
+    if not score.requires_grad:
+        return None
+    return torch.autograd.grad(score, source, allow_unused=True, retain_graph=keep)[0]
+
+
+def _all(
+    ask: Ask, plan: Plan, fold: Fold | None, budget: int | None, *, label: str, each: Cost, asked: tuple[object, ...]
+) -> Tensor:
     """Every variant of every image, in chunks that fit."""
     images = plan.images
     if budget is None:
@@ -209,7 +218,7 @@ def _all(ask: Ask, plan: Plan, fold: Fold | None, budget: int | None, *, label: 
     parts: list[Tensor] = []
     kept: list[Tensor] = []
     with steps(label, plan.count * len(images)) as done:
-        for values, passed, is_last in _chunks(ask, plan, fold, budget):
+        for values, passed, is_last in chunks(ask, plan, fold, budget, asked):
             _keep(kept, values, is_sum=fold is not None)
             done(passed)
             if is_last:
@@ -226,61 +235,12 @@ def _keep(kept: list[Tensor], new: Tensor, *, is_sum: bool) -> None:
         kept.append(new)
 
 
-def _chunks(ask: Ask, plan: Plan, fold: Fold | None, budget: int) -> Iterator[tuple[Tensor, int, bool]]:
-    """(values (p, n, ...) or their sum (1, n, ...), passes, whether these images are done): images one after the other.
-
-    The first pass takes one row and measures its memory, which tells how many the next may take; few rows are not
-    worth it.
-    """
-    images = plan.images
-    numbers = torch.arange(plan.count, device=images.device)
-    count = plan.count * len(images)
-    few = count <= FEW_ROWS and count * images[0].numel() <= FEW_VALUES
-    most = count if few else None  # rows a pass; not known before one was measured
-    start = first = 0
-    some = 1
-    while start < len(images):
-        if first == 0 and plan.at is None:  # whole images share a pass only while all their variants do
-            some = min(len(images) - start, max(1, (most or 1) // plan.count))
-        chunk = numbers[first : first + max(1, (most or 1) // some)]
-        rows = torch.arange(start, start + some, device=images.device)
-        try:
-            with LiveBytes() if most is None else nullcontext() as live:
-                found = ask(images[start : start + some], chunk, rows)
-            values = found.view(len(chunk), some, *found.shape[1:])
-            if fold is not None:
-                values = fold(_wide(values), chunk, rows)[None]
-        except RuntimeError as error:
-            if not most or most == 1 or not _is_out_of_memory(error):
-                raise
-            most //= 2
-            continue
-        if live is not None:
-            most = max(1, min(MOST_ROWS, budget // max(1, live.most)))
-        first += len(chunk)
-        is_last = first == plan.count
-        yield values, len(chunk) * some, is_last
-        if is_last:
-            start, first = start + some, 0
-
-
-def _wide(values: Tensor) -> Tensor:
-    """Float32 for half precision, whose sums lose too much."""
-    return values.float() if values.dtype in {torch.float16, torch.bfloat16} else values
-
-
 def _rehearsed(ask: Ask, plan: Plan, fold: Fold | None) -> Tensor:
     """What one variant of one image gives, in the place of all."""
     one = torch.zeros(1, dtype=torch.int64, device=plan.images.device)
     found = ask(plan.images[:1], one, one)
     values = found.view(1, 1, *found.shape[1:])
     if fold is not None:
-        value = fold(_wide(values), one, one)
+        value = fold(wide(values), one, one)
         return value.expand(len(plan.images), *value.shape[1:])
     return values.expand(plan.count, len(plan.images), *values.shape[2:])
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    told = str(error)
-    known = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # a CPU, MPS, CUDA's libraries
-    return isinstance(error, torch.OutOfMemoryError) or any(words in told for words in known)

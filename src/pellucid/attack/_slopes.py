@@ -1,0 +1,55 @@
+"""The gradient of an attack's loss with respect to the images, and the logits met on the way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.models import differentiate, evaluate, unvaried
+
+from ._losses import Loss
+from ._question import check_logits
+
+
+@dataclass(frozen=True)
+class Slope:
+    """One forward and one backward pass of each image."""
+
+    gradient: Tensor  # (N, C, H, W)
+    logits: Tensor  # (N, K), float32 at least
+    value: Tensor  # (N,), the loss
+
+
+def slope(model: nn.Module, images: Tensor, targets: Tensor, loss: Loss) -> Slope:
+    """The loss of each image, its gradient and the logits."""
+    kept = _Kept(len(images))
+
+    def score(outputs: Any, rows: Tensor) -> Tensor:
+        logits = check_logits(outputs, targets[rows])
+        value = loss(logits, targets[rows])
+        kept.keep(rows, logits, value)
+        return value
+
+    gradient = differentiate(model, unvaried(images), score, lambda found, *_: found, label="climbing")[0]
+    return Slope(gradient, kept.logits, kept.value)
+
+
+def logits_of(model: nn.Module | Callable[[Tensor], Any], images: Tensor, targets: Tensor) -> Tensor:
+    """Logits (N, K) of the images; targets (N,) only to be checked against them."""
+    return evaluate(model, unvaried(images), lambda out, rows: check_logits(out, targets[rows]), label="checking")[0]
+
+
+class _Kept:
+    """What passes by on the way to a gradient."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.logits = self.value = torch.empty(0)
+
+    def keep(self, rows: Tensor, logits: Tensor, value: Tensor) -> None:
+        if not len(self.value):
+            self.logits = logits.new_empty(self.count, logits.shape[1], requires_grad=False)
+            self.value = value.new_empty(self.count, requires_grad=False)
+        self.logits[rows], self.value[rows] = logits.detach(), value.detach()
