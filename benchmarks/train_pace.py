@@ -134,11 +134,11 @@ def pace(sets: Sets, sizes: list[int], images: int, repeats: int) -> None:
         print(f"{size:6}{our:8.2f}s{their:8.2f}s{statistics.median(ratios):7.2f}   {told}", flush=True)
 
 
-def reach(sets: Sets, target: float, seeds: int, batch_size: int, most: int) -> None:
+def reach(sets: Sets, target: float, seeds: range, batch_size: int, most: int) -> None:
     """Train until the test accuracy is reached; judging is not counted."""
     assert sets.test is not None
     ratios = []
-    for seed in range(seeds):
+    for seed in seeds:
         our = recipe(sets, target, seed)
         module, epoch = peer(sets.train, batch_size, seed)
         spent, accuracies = 0.0, [0.0]
@@ -178,6 +178,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--target", type=float, default=0.6)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--most", type=int, default=20, help="epochs after which reach gives up")
     args = parser.parse_args()
@@ -185,7 +186,7 @@ def main() -> None:
     if args.what == "pace":
         pace(sets, [int(size) for size in args.batches.split(",")], args.images, args.repeats)
     else:
-        reach(sets, args.target, args.seeds, args.batch, args.most)
+        reach(sets, args.target, range(args.first, args.first + args.seeds), args.batch, args.most)
 
 
 if __name__ == "__main__":
