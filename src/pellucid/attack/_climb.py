@@ -13,7 +13,7 @@ from pellucid.checks import check_count, check_range
 from pellucid.models import paced
 from pellucid.progress import steps as progress
 
-from ._balls import anywhere, direction, within
+from ._balls import anywhere, direction, projected, within
 from ._losses import loss_of
 from ._question import check_attack, check_epsilon, is_adversarial, lead
 from ._slopes import Slope, logits_of, slope
@@ -86,7 +86,7 @@ def climb(
     run = _Run(model, images, targets, how, (trace or Trace()).begin(len(images)), ask)
     with paced(), torch.no_grad(), progress("attacking", how.restarts * how.steps) as done:
         if how.random_start:
-            run.look(images, run.left())
+            run.look(run.clean())
         for _ in range(how.restarts):
             start = images
             if how.random_start:
@@ -95,6 +95,17 @@ def climb(
             run.from_start(start, done)
     run.warn()
     return run.best
+
+
+@dataclass
+class _Some:
+    """The images that pass, and where they are; from here on all rows are theirs."""
+
+    rows: Tensor  # (n,), int64, their places among all
+    now: Tensor  # (n, C, H, W)
+    low: Tensor  # (n, C, H, W), the least that the box allows, and for linf the ball
+    high: Tensor  # (n, C, H, W)
+    velocity: Tensor  # (n, C, H, W), the running sum of gradients; unused without momentum
 
 
 @dataclass
@@ -113,64 +124,77 @@ class _Run:
         self.leads = self.images.new_full((len(self.images),), -math.inf)
         self.is_done = torch.zeros(len(self.images), dtype=torch.bool, device=self.images.device)
 
-    def left(self) -> Tensor:
-        """Places (n,) of the images that pass: all, or those not done."""
-        if self.how.compact:
-            return (~self.is_done).nonzero()[:, 0]
-        return torch.arange(len(self.images), device=self.images.device)
-
     def from_start(self, start: Tensor, done: Callable[[int], None]) -> None:
         """All steps, from one start."""
-        now = torch.where(_spread(self.is_done), self.best, start)
-        velocity = torch.zeros_like(now)
+        some = self._some(torch.where(_spread(self.is_done), self.best, start))
         for step in range(self.how.steps):
-            rows = self.left()
-            if len(rows):
-                found = self.ask(now[rows], self.targets[rows])
-                self.trace.passed(rows, backward=1)
-                self.trace.note(rows, found.value)
-                self._saw(now, rows, found, is_clean=step == 0 and not self.how.random_start)
-                now[rows] = self._stepped(now, velocity, rows, found.gradient)
+            if len(some.rows):
+                found = self.ask(some.now, self.targets[some.rows])
+                self.trace.passed(some.rows, backward=1)
+                self.trace.note(some.rows, found.value)
+                if step == 0:
+                    self._note_vanished(some, found.gradient)
+                if self.how.keep_best or (step == 0 and not self.how.random_start):
+                    self._keep(some, found.logits)
+                self._move(some, found.gradient)
+                some = self._left(some)
             done(1)
         if self.how.keep_best:
-            rows = self.left()
-            if len(rows):
-                self.look(now, rows)
+            self.look(some)
         else:
-            self.best = now
+            self.best[some.rows] = some.now
 
-    def look(self, now: Tensor, rows: Tensor) -> None:
-        """Keep what is better, of images that passed once more."""
-        if len(rows):
-            self.trace.passed(rows)
-            self._keep(now, rows, logits_of(self.model, now[rows], self.targets[rows]))
+    def look(self, some: "_Some") -> None:
+        """Keep what is better, by one more pass."""
+        if len(some.rows):
+            self.trace.passed(some.rows)
+            self._keep(some, logits_of(self.model, some.now, self.targets[some.rows]))
 
-    def _saw(self, now: Tensor, rows: Tensor, found: Slope, *, is_clean: bool) -> None:
-        if self.how.keep_best or is_clean:
-            self._keep(now, rows, found.logits)
-        flat = found.gradient.flatten(1).abs().amax(dim=1) == 0  # (n,)
-        is_first = self.trace.iterations[rows.cpu()] == 0
-        self.trace.vanished[rows.cpu()] |= (flat & ~self.is_done[rows]).cpu() & is_first
+    def clean(self) -> "_Some":
+        """The images as they are."""
+        return self._some(self.images)
 
-    def _keep(self, now: Tensor, rows: Tensor, logits: Tensor) -> None:
+    def _some(self, now: Tensor) -> "_Some":
+        """Of the images at these places (N, C, H, W), those that pass."""
+        bound = self.how.epsilon if self.how.norm == "linf" else 1.0
+        low, high = (self.images - bound).clamp_(min=0), (self.images + bound).clamp_(max=1)
+        rows = torch.arange(len(now), device=now.device)
+        return self._left(_Some(rows, now.clone(), low, high, torch.zeros_like(now) if self.how.momentum else now))
+
+    def _left(self, some: "_Some") -> "_Some":
+        """Those of some images that still pass."""
+        kept = ~self.is_done[some.rows]
+        if not self.how.compact or bool(kept.all()):
+            return some
+        return _Some(some.rows[kept], some.now[kept], some.low[kept], some.high[kept], some.velocity[kept])
+
+    def _note_vanished(self, some: "_Some", gradient: Tensor) -> None:
+        flat = gradient.flatten(1).abs().amax(dim=1) == 0  # (n,)
+        self.trace.vanished[some.rows.cpu()] |= (flat & ~self.is_done[some.rows]).cpu()
+
+    def _keep(self, some: "_Some", logits: Tensor) -> None:
         """Note which have succeeded; of the others the one nearest to it so far."""
-        how = self.how
+        how, rows = self.how, some.rows
         leads = lead(logits, self.targets[rows], targeted=how.targeted).to(self.leads)
         hit = is_adversarial(logits, self.targets[rows], targeted=how.targeted, margin=how.margin)
-        better = rows[~self.is_done[rows] & (hit | (leads > self.leads[rows]))]
-        self.best[better] = now[better]
+        better = ~self.is_done[rows] & (hit | (leads > self.leads[rows]))
+        self.best[rows[better]] = some.now[better]
         self.leads[rows] = torch.where(self.is_done[rows], self.leads[rows], self.leads[rows].maximum(leads))
         self.is_done[rows] |= hit
 
-    def _stepped(self, now: Tensor, velocity: Tensor, rows: Tensor, gradient: Tensor) -> Tensor:
-        """The next images (n, C, H, W) of these places; those that are done stay."""
-        how, here, moving = self.how, now[rows], ~self.is_done[rows]
-        if how.momentum > 0:
-            gradient = gradient / _mean_size(gradient)
-            velocity[rows] = gradient = how.momentum * velocity[rows] + gradient
-        moved = within(self.images[rows], here + how.alpha * direction(gradient, how.norm), how.epsilon, how.norm)
-        self.trace.iterations[rows[moving].cpu()] += 1
-        return torch.where(_spread(moving), moved, here)
+    def _move(self, some: "_Some", gradient: Tensor) -> None:
+        """One step inside the ball; images that are done stay."""
+        how, moving = self.how, ~self.is_done[some.rows]
+        if how.momentum:
+            gradient = gradient / gradient.flatten(1).abs().mean(dim=1).clamp(min=1e-30)[:, None, None, None]
+            gradient = some.velocity.mul_(how.momentum).add_(gradient)
+        moved = direction(gradient, how.norm).mul_(how.alpha).add_(some.now)
+        if how.norm != "linf":
+            clean = self.images[some.rows]
+            moved = projected(moved.sub_(clean), how.epsilon, how.norm).add_(clean)
+        moved = torch.clamp(moved, some.low, some.high)
+        some.now = moved if bool(moving.all()) else torch.where(_spread(moving), moved, some.now)
+        self.trace.iterations[some.rows[moving].cpu()] += 1
 
     def warn(self) -> None:
         """Say which images had nothing to climb."""
@@ -181,11 +205,6 @@ class _Run:
                 "moved: the loss is saturated (try loss='margin' or 'dlr'), or the network hides it (try square)",
                 stacklevel=4,
             )
-
-
-def _mean_size(gradient: Tensor) -> Tensor:
-    """Mean magnitude of each row's gradient, (n, 1, 1, 1); above 0."""
-    return gradient.flatten(1).abs().mean(dim=1).clamp(min=1e-30)[:, None, None, None]
 
 
 def _spread(rows: Tensor) -> Tensor:

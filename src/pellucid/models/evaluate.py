@@ -222,9 +222,9 @@ def _all(
             _keep(kept, values, is_sum=fold is not None)
             done(passed)
             if is_last:
-                parts.append(torch.cat(kept))
+                parts.append(kept[0] if len(kept) == 1 else torch.cat(kept))
                 kept = []
-    found = torch.cat(parts, dim=1)
+    found = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
     return found if fold is None else found[0]
 
 
