@@ -80,7 +80,7 @@ def test_the_summary_has_the_documented_shape(call: Call, place: Path, model_fol
     found = audit(models.load(model_folder), data.open_images(labelled), shown=0)
     assert set(told) == {
         *("format", "images", "unreadable", "left_out", "accuracy", "loss", "calibration", "f1", "restricted"),
-        *("explanations", "facts", "classes_matched_by", "model", "record"),
+        *("robustness", "explanations", "facts", "classes_matched_by", "model", "record"),
     }
     assert told["classes_matched_by"] == {"name": len(found.matches)}
     assert (told["format"], told["images"], told["unreadable"]) == (1, 24, 0)
@@ -93,8 +93,9 @@ def test_the_summary_has_the_documented_shape(call: Call, place: Path, model_fol
     assert told["f1"] == {"macro": found.per_class.macro_f1, "weighted": found.per_class.weighted_f1}
     assert all(0 <= share <= 1 for share in (*told["f1"].values(), told["calibration"]["ece"]))
     assert told["model"]["spec"] == str(model_folder)
-    assert len(told["facts"]) == 6
+    assert len(told["facts"]) == 7
     assert told["explanations"]["images"] == 12
+    assert told["robustness"]["images"] == 24
 
 
 def test_the_gate(call: Call, place: Path, model_folder: Path, labelled: Path) -> None:

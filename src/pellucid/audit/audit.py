@@ -1,7 +1,7 @@
 """The main job: a model and a folder of labelled images in, findings out."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from pellucid.models import Model
 from pellucid.records import record
 from pellucid.report import Fact
 
+from .attacked import Attacked, attack_rows, check_second
 from .explained import chosen_methods, explain_rows
 from .findings import Findings
 from .page import audit_page
-from .predictions import predict_set
+from .predictions import Predictions, predict_set
 from .sections import PARTS
 from .trust import judge
 
@@ -85,6 +86,8 @@ def audit(
     methods: str = "saliency,grad_cam",
     shown: int = 12,
     judged: int = 12,
+    attacked: int = 24,
+    second: Model | None = None,
     bins: int = 15,
     seed: int = 0,
     batch_size: int | None = None,
@@ -99,6 +102,8 @@ def audit(
         methods: explanations drawn for the shown images, separated by commas; "" for none.
         shown: images shown of each kind (mistakes, unsure hits, random sample), 0 to 100.
         judged: images on which those explanations are tested, 0 to 1000; under 5 none is.
+        attacked: images on which it is tried how small a change breaks the model, 0 to 1000; under 5 none is.
+        second: another model of the same classes, asked whether what breaks the first breaks it too.
         bins: of the reliability diagram, 1 to 100.
         seed: of the random samples.
         batch_size: images a forward pass; 16 on a CPU and 128 elsewhere when none is given.
@@ -111,7 +116,11 @@ def audit(
     check_eval(model)
     check_range("shown", shown, 0, 100)
     check_range("judged", judged, 0, 1000)
+    check_range("attacked", attacked, 0, 1000)
     check_range("bins", bins, 1, 100)
+    if second is not None:
+        check_eval(second)
+        check_second(model, second)
     if not images.labels or all(item.target is None for item in images.items):
         raise ValueError(f"{images.path}: has no labels: an audit needs class folders or a labels.csv")
     names = chosen_methods(methods)
@@ -119,6 +128,9 @@ def audit(
     index = {match.target: match.index for match in matches}
     own = [-1 if item.target is None else index[item.target] for item in images.items]
     rows = predict_set(model, images, own, competing=[*index.values()], top=TOP, batch_size=batch_size, workers=workers)
+    shown_rows = explain_rows(model, images, rows, names, count=shown, seed=seed)
+    visible = [one.row for kind in (shown_rows.sample, shown_rows.unsure) for one in kind]
+    broken, unattacked = _attacked(model, images, rows, visible, count=attacked, seed=seed, second=second)
     hits = in_top_k(rows.ranked, rows.targets)
     nameless = [item.file for item, target in zip(images.items, own, strict=True) if target < 0]
     return Audit(
@@ -130,14 +142,18 @@ def audit(
         bins=reliability(rows.confidence, rows.correct, bins=bins),
         errors=(*images.errors, *(Unreadable(file, "has no label") for file in nameless), *rows.errors),
         matches=tuple(matches),
-        shown=explain_rows(model, images, rows, names, count=shown, seed=seed),
+        shown=shown_rows,
         trust=judge(model, images, rows, names, count=judged, seed=seed),
+        attacked=broken,
+        unattacked=unattacked,
         record=record(
             "audit",
             options={
                 "methods": methods,
                 "shown": shown,
                 "judged": judged,
+                "attacked": attacked,
+                "second": None if second is None else dict(second.source),
                 "bins": bins,
                 "batch_size": batch_size,
                 "workers": workers,
@@ -149,3 +165,20 @@ def audit(
             device=str(model.mean.device),
         ),
     )
+
+
+def _attacked(
+    model: Model,
+    images: ImageSet,
+    rows: Predictions,
+    visible: Sequence[int],
+    *,
+    count: int,
+    seed: int,
+    second: Model | None,
+) -> tuple[Attacked | None, str]:
+    """What small changes do, and why nothing can be said of it, if so."""
+    try:
+        return attack_rows(model, images, rows, visible, count=count, seed=seed, second=second), ""
+    except ValueError as error:  # a network that hides its slope, or has one class: the page repeats it
+        return None, str(error)

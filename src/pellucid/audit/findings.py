@@ -8,6 +8,7 @@ from pellucid.data import ClassMatch, Unreadable
 from pellucid.metrics import Interval, PerClass, Reliability, confusion, expected_calibration_error
 from pellucid.records import Record
 
+from .attacked import Attacked
 from .explained import Shown
 from .predictions import Predictions
 from .trust import Trust
@@ -27,6 +28,8 @@ class Findings:
     matches: tuple[ClassMatch, ...]  # which class of the model each class of the set is, and how that was found
     shown: Shown
     trust: Trust | None  # which of the drawn maps to believe; None where none was asked for
+    attacked: Attacked | None  # how small a change breaks the model; None where it was not asked for or not possible
+    unattacked: str  # why it was not possible; "" where it was, or was not asked for
     record: Record
 
     @property

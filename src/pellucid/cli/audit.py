@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pellucid.audit import Audit
 
-SKIP = ("class_map",)
+SKIP = ("class_map", "second")
 
 
 def arguments(parser: "ArgumentParser") -> None:
@@ -30,6 +30,8 @@ def arguments(parser: "ArgumentParser") -> None:
     parser.add_argument(
         "--class-map", type=str | None, default=None, help="CSV or JSON: class of the set, of the model"
     )
+    second = "another MODEL of the same classes, asked whether what breaks the first breaks it too"
+    parser.add_argument("--second", type=str | None, default=None, help=second)
     add_options(parser, open_images)
     add_options(parser, audit, skip=SKIP)
     gate = "exit with 1 when top-1 accuracy, in [0, 1], is lower than this"
@@ -39,7 +41,7 @@ def arguments(parser: "ArgumentParser") -> None:
 
 def run(args: Namespace) -> int:
     """Audit, write, say the facts."""
-    from pellucid import data
+    from pellucid import data, models
     from pellucid.audit import audit
     from pellucid.checks import check_range
     from pellucid.files import check_new_folder
@@ -53,8 +55,9 @@ def run(args: Namespace) -> int:
         images = data.open_images(args.images, **given(args, data.open_images))
     class_map = data.read_class_map(args.class_map) if args.class_map else None
     model = load_model(args)
+    second = None if args.second is None else models.load(args.second).to(model.mean.device)
     with progress():
-        found = audit(model, images, class_map=class_map, **given(args, audit, SKIP))
+        found = audit(model, images, class_map=class_map, second=second, **given(args, audit, SKIP))
         found.save(args.out, force=args.force)
     tell(found, Path(args.out))
     if args.fail_under is not None and found.top1.value < args.fail_under:

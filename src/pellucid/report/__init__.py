@@ -1,5 +1,6 @@
 """Numbers in, pictures and pages out; knows no method."""
 
+from .bands import bands
 from .blocks import (
     cards,
     definitions,
@@ -13,7 +14,9 @@ from .blocks import (
     table,
     worked_steps,
 )
+from .changes import change_sheet
 from .contours import contours
+from .differences import before_after, magnified
 from .figures import histogram, panel, reliability_diagram
 from .frames import FORMATS, save_frames
 from .line_sheets import Curves, line_sheet
@@ -37,10 +40,13 @@ __all__ = [
     "NamedPoint",
     "Range",
     "Section",
+    "bands",
     "bar_chart",
+    "before_after",
     "boxed",
     "captioned",
     "cards",
+    "change_sheet",
     "channel_sheet",
     "colour",
     "contact_sheet",
@@ -58,6 +64,7 @@ __all__ = [
     "legend",
     "line_sheet",
     "lines",
+    "magnified",
     "map_rows",
     "matrices",
     "mosaic",

@@ -1,5 +1,6 @@
 """The images worth looking at, each with its heat maps: confident mistakes, unsure hits, a random sample."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ from markupsafe import Markup
 from pellucid import explain, report
 from pellucid.audit.explained import Explained
 from pellucid.audit.findings import Findings
-from pellucid.audit.words import percent
+from pellucid.audit.words import percent, size_of
 from pellucid.methods import methods, title
 from pellucid.report import Fact, Map, Section
 
@@ -67,7 +68,17 @@ def _entry(found: Findings, one: Explained) -> tuple[str, str, list[list[tuple[s
         for method, index, heat in one.heats
     ]
     by_class = [heat for heat in maps if heat.target == predicted] + [heat for heat in maps if heat.target != predicted]
-    return says + truth, rows.files[one.row], report.map_rows(one.image, by_class)
+    return says + truth + _broken_by(found, one.row), rows.files[one.row], report.map_rows(one.image, by_class)
+
+
+def _broken_by(found: Findings, row: int) -> str:
+    """How small a change was found that breaks it, where that was tried of an image that was right."""
+    least = found.attacked.shown.get(row) if found.attacked is not None else None
+    if not least or found.attacked is None:
+        return ""
+    if least == math.inf:
+        return f"; stands {size_of(found.attacked.epsilons[-1])}"
+    return f"; broken by {size_of(least)}"
 
 
 def _first(found: Findings) -> Fact:
