@@ -14,7 +14,7 @@ FLOORS = [
     {"__init__", "checks", "class_names", "files", "geometry", "methods", "progress", "records"},
     {"data", "models", "metrics", "report"},
     {"training"},
-    {"attack", "explain", "foundations", "visualize"},
+    {"attack", "explain", "foundations", "uncertainty", "visualize"},
     {"audit", "gallery"},
     {"cli"},
 ]

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.models import Model
-from pellucid.models.probes import activations, calls, find_layer, first_tensor, graph_from, resumed_from
+from pellucid.models.probes import activations, calls, find_layer, first_tensor, graph_from
 from pellucid.models.relus import relu_rule
+from pellucid.models.resumed import resumed_from
 
 IMAGES = torch.randn(2, 2, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
@@ -614,3 +615,55 @@ def test_a_probe_leaves_what_other_threads_do_alone() -> None:
         assert not found
     assert seen[0].requires_grad
     assert seen[0].shape == (2, 3)
+
+
+def test_an_image_that_comes_again_is_not_run_again_before_the_layer() -> None:
+    first = nn.Conv2d(2, 3, 3)
+    net = nn.Sequential(nn.Sequential(first, nn.ReLU(inplace=True)), nn.Conv2d(3, 3, 1), nn.Flatten())
+    net.double().eval()
+    ran: list[int] = []
+    plain = first.forward
+
+    def counted(images: Tensor) -> Tensor:
+        ran.append(len(images))
+        return plain(images)
+
+    first.forward = counted  # type: ignore[assignment, method-assign]
+    with torch.no_grad(), resumed_from(net, "1") as run:
+        for _ in range(3):
+            for image in torch.split(IMAGES, 1):
+                found = run(image, 4, lambda x: torch.cat([x * n for n in range(4)]))
+                torch.testing.assert_close(found[2], 2 * net(image)[0])
+                ran.pop()  # the line above
+                assert first.forward is counted
+        assert sum(ran) == 3 * len(IMAGES) + 2, "an image between two others is run again, and two rows once"
+        ran.clear()
+        for _ in range(3):
+            run(IMAGES[:1], 4, lambda x: x.repeat(4, 1, 1, 1))
+        assert ran == [1]
+        changed = IMAGES.clone()
+        run(changed[:1], 4, lambda x: x.repeat(4, 1, 1, 1))
+        before = run(changed[:1], 1, lambda x: x)
+        changed.mul_(2)
+        assert not torch.equal(run(changed[:1], 4, lambda x: x.repeat(4, 1, 1, 1))[:1], before), "it has other values"
+
+
+def test_what_a_module_gave_is_handed_out_in_turn_and_whole() -> None:
+    class Twice(nn.Module):
+        """A module that is called twice before the layer and once behind it, whose output is worked on in place."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.shared, self.layer = nn.Linear(4, 4), nn.Identity()
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.shared(x.flatten(1)[:, :4]).add_(1)
+            x = self.shared(x).mul_(2)
+            logits: Tensor = self.shared(self.layer(x))
+            return logits
+
+    net = Twice().double().eval()
+    image = IMAGES[:1].clone()
+    with torch.no_grad(), resumed_from(net, "layer") as run:
+        for _ in range(3):
+            torch.testing.assert_close(run(image, 2, lambda x: x.repeat(2, 1))[1], net(image)[0])

@@ -17,7 +17,8 @@ from pellucid.checks import check_range
 from pellucid.progress import steps
 
 from ._chunks import Ask, Fold, chunks, wide
-from .probes import graph_from, resumed_from
+from .probes import graph_from
+from .resumed import resumed_from
 
 CPU_BUDGET, OTHER_BUDGET = 128 * 2**20, 2 * 2**30
 """Bytes of activations at a time, unless the caller says otherwise: on a CPU what its allocator can reuse (more means

@@ -7,7 +7,7 @@ modules that are called several times, with in-place and functional ReLU, with t
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,11 +65,11 @@ def activations(model: nn.Module, layers: Sequence[str | nn.Module]) -> Iterator
             if found is None:
                 raise ValueError(f"layer {name!r} puts out no tensor but {type(output).__name__}")
             recorded[name] = found
-            return _replaced(output, found, found.clone())  # what follows may work in place on the copy
+            return exchanged(output, found, found.clone())  # what follows may work in place on the copy
 
         return hook
 
-    with _hooks([(module, keep(name)) for name, module in (find_layer(model, layer) for layer in layers)]):
+    with hooked([(module, keep(name)) for name, module in (find_layer(model, layer) for layer in layers)]):
         yield recorded
 
 
@@ -89,97 +89,10 @@ def graph_from(model: nn.Module, layer: str | nn.Module) -> Iterator[dict[str, T
             raise ValueError(f"layer {name!r} puts out no float tensor")
         torch.set_grad_enabled(True)  # the caller's no_grad block restores the mode
         recorded[name] = found.detach().requires_grad_()
-        return _replaced(output, found, recorded[name].clone())
+        return exchanged(output, found, recorded[name].clone())
 
-    with _hooks([(module, hook)]):
+    with hooked([(module, hook)]):
         yield recorded
-
-
-Change: TypeAlias = Callable[[Tensor], Tensor]
-"""A layer's output (n, ...) -> (count * n, ...), all of the first variant first."""
-
-
-@contextmanager
-def resumed_from(model: nn.Module, layer: str | nn.Module) -> Iterator[Callable[[Tensor, int, Change], Any]]:
-    """Run a network with a layer's output exchanged, computing what lies before the layer once for each image.
-
-    The function this yields takes images (n, C, H, W), how many rows are made of each row of the layer's output
-    (count), and what makes them, and returns the outputs for the count * n rows. A single image passes once: behind the
-    layer, one row that does not come from it then meets count rows that do, and broadcasting joins them. That this is
-    so is checked once, against two rows that pass from the start; where it is not (a concatenation, a fixed batch
-    size), and for several images, every row does.
-
-    Args:
-        model: a Model or any module.
-        layer: dotted name or module.
-
-    Raises:
-        ValueError: when run: the layer is never reached, or more than once, so that it has no one output.
-    """
-    name, module = find_layer(model, layer)
-    resumed = _Resumed(model, name)
-    with _hooks([(module, resumed.hook)]):
-        yield resumed.run
-
-
-class _CalledTwiceError(ValueError):
-    """A layer has no one output to exchange."""
-
-
-class _Resumed:
-    """Passes that share what lies before a layer, as far as the network allows it."""
-
-    def __init__(self, model: nn.Module, name: str) -> None:
-        self.model, self.name = model, name
-        self.change: Change | None = None  # none outside a run
-        self.copies = 1  # equal rows of each image that reach the layer
-        self.calls = 0
-        self.shares: bool | None = None  # not known before two variants passed both ways
-
-    def hook(self, _module: nn.Module, _inputs: Any, output: Any) -> Any:
-        if self.change is None:
-            return output
-        self.calls += 1
-        if self.calls > 1:
-            raise _CalledTwiceError(f"layer {self.name!r} is called more than once in a pass: name one that is not")
-        found = first_tensor(output)
-        if found is None:
-            raise ValueError(f"layer {self.name!r} puts out no tensor but {type(output).__name__}")
-        return _replaced(output, found, self.change(found[: len(found) // self.copies]))
-
-    def run(self, images: Tensor, count: int, change: Change) -> Any:
-        if len(images) > 1 or count == 1 or self.shares is False:
-            return self._pass(images, count, change)
-        try:
-            shared = self._pass(images, 1, change)
-        except (_CalledTwiceError, torch.OutOfMemoryError):
-            raise
-        except (RuntimeError, ValueError, AssertionError, LookupError, TypeError):  # rows that do not fit together
-            shared = None
-        rows = first_tensor(shared)
-        if rows is None or len(rows) != count:
-            self.shares = False
-        if self.shares is None:
-            ends = self._pass(images, 2, lambda found: change(found)[[0, -1]])
-            self.shares = rows is not None and _alike(rows[[0, -1]], first_tensor(ends))
-        return shared if self.shares else self._pass(images, count, change)
-
-    def _pass(self, images: Tensor, copies: int, change: Change) -> Any:
-        self.calls, self.copies, self.change = 0, copies, change
-        try:
-            outputs = self.model(images.repeat(copies, *[1] * (images.ndim - 1)) if copies > 1 else images)
-        finally:
-            self.change = None
-        if not self.calls:
-            raise ValueError(f"layer {self.name!r} is never reached in the forward pass")
-        return outputs
-
-
-def _alike(one: Tensor, other: Tensor | None) -> bool:
-    """Whether two outputs are the same but for rounding."""
-    if other is None or one.shape != other.shape:
-        return False
-    return bool((one - other).abs().max() <= 1e-3 * other.abs().max())
 
 
 @contextmanager
@@ -187,7 +100,7 @@ def calls(
     model: nn.Module, before: Callable[[str, nn.Module, Any], None], after: Callable[[str, nn.Module, Any], None]
 ) -> Iterator[None]:
     """Call before(name, module, inputs) and after(name, module, output) around every module call inside the block."""
-    with _hooks(
+    with hooked(
         [(module, lambda m, _i, o, name=name: after(name, m, o)) for name, module in network_of(model).named_modules()],
         [(module, lambda m, i, name=name: before(name, m, i)) for name, module in network_of(model).named_modules()],
     ):
@@ -199,7 +112,7 @@ _REGISTRATION = threading.Lock()
 
 
 @contextmanager
-def _hooks(
+def hooked(
     forward: Sequence[tuple[nn.Module, Callable[..., Any]]], pre: Sequence[tuple[nn.Module, Callable[..., Any]]] = ()
 ) -> Iterator[None]:
     """Register hooks for the length of a block; they act only in this thread, for others may use the network too."""
@@ -219,14 +132,14 @@ def _here(hook: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *call: hook(*call) if threading.get_ident() == thread else None
 
 
-def _replaced(output: Any, old: Tensor, new: Tensor) -> Any:
+def exchanged(output: Any, old: Tensor, new: Tensor) -> Any:
     """The output with one tensor exchanged, of the same type."""
     if output is old:
         return new
     if isinstance(output, Mapping):
-        return type(output)({key: _replaced(value, old, new) for key, value in output.items()})  # type: ignore[call-arg]
+        return type(output)({key: exchanged(value, old, new) for key, value in output.items()})  # type: ignore[call-arg]
     if isinstance(output, tuple) and hasattr(output, "_fields"):
-        return type(output)(*(_replaced(value, old, new) for value in output))
+        return type(output)(*(exchanged(value, old, new) for value in output))
     if isinstance(output, tuple | list):
-        return type(output)(_replaced(value, old, new) for value in output)
+        return type(output)(exchanged(value, old, new) for value in output)
     return output
