@@ -13,7 +13,14 @@ from pellucid.cli import VERBS, main
 from pellucid.foundations import lessons
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "docs/quickstart.md", "docs/looking-inside.md", "docs/foundations.md", "docs/training.md")
+PAGES = (
+    "README.md",
+    "docs/quickstart.md",
+    "docs/looking-inside.md",
+    "docs/breaking.md",
+    "docs/foundations.md",
+    "docs/training.md",
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +62,24 @@ def test_the_examples_of_looking_inside_run(demo: Path, monkeypatch: pytest.Monk
     shapes = {name: tuple(value.shape) for name, value in told.items() if isinstance(value, torch.Tensor)}
     assert shapes["maps"] == (4, 2, *shapes["heat"][1:])
     assert shapes["twice"] == shapes["heat"]
+
+
+def test_the_examples_of_breaking_run(
+    demo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(demo)
+    told: dict[str, object] = {}
+    capsys.readouterr()
+    for example in blocks("docs/breaking.md", "python"):
+        exec(compile(example, "breaking.md", "exec"), told)
+    printed = capsys.readouterr().out
+    assert printed.startswith("Interval(value=")
+    assert len(re.findall("^(?:quiet|ALARM) ", printed, re.MULTILINE)) == 6
+    assert 32 <= int(printed.splitlines()[-1]) <= 32 * 100
+    shown = [line for block in blocks("docs/breaking.md", "sh") for line in block.splitlines() if "25/255 -o" in line]
+    assert len(shown) == 1
+    assert main(shlex.split(shown[0])[1:]) == 0
+    assert (demo / "broken" / "index.html").is_file()
 
 
 def test_the_foundations_run_and_every_lesson_is_told(

@@ -35,6 +35,25 @@ def small_net(seed: int = 0, classes: int = 5, channels: int = 3) -> nn.Module:
     return net.eval()
 
 
+def rough_net(seed: int = 0, classes: int = 6, side: int = 8) -> nn.Module:
+    """A seeded net whose loss bends so much that attacks differ: of some images one finds what another does not."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        first = nn.Linear(3 * side * side, 32)
+        net = nn.Sequential(
+            nn.Flatten(),
+            first,
+            nn.Tanh(),
+            nn.Linear(32, 32),
+            nn.Tanh(),
+            nn.Linear(32, classes),
+        )
+        for parameter in net.parameters():
+            parameter.data *= 4
+        first.weight.data -= first.weight.data.mean(dim=1, keepdim=True)  # else the mean brightness decides alone
+    return net.eval()
+
+
 def small_images(count: int = 4, side: int = 12, channels: int = 3, seed: int = 0) -> Tensor:
     return torch.rand(count, channels, side, side, generator=torch.Generator().manual_seed(seed))
 

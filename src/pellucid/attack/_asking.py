@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pellucid.checks import check_count
 from pellucid.models import Plan, are_probabilities, evaluate, paced
 
-from ._question import check_attack, is_adversarial
+from ._question import check_attack, check_logits, is_adversarial
 from .query import Query
 from .trace import Trace
 
@@ -55,24 +55,27 @@ class Asking:
         found = self._ask(images, rows, count, vary)
         if found.ndim != 3:
             raise ValueError("this attack needs logits or probabilities (n, K); the box answers labels: use boundary")
-        if not torch.isfinite(found).all():
-            raise ValueError("the model's answers are not finite: its weights hold NaN, or the input overflows")
-        found = found.float() if found.dtype in {torch.float16, torch.bfloat16} else found
+        found = self._checked(found)
         if self.is_logits is None:
             self.is_logits = not are_probabilities(found[0])
-            high = int(self.targets.max())
-            if high >= found.shape[2] or int(self.targets.min()) < 0:
-                raise ValueError(f"target {high} is no class: not in 0..{found.shape[2] - 1}")
         return found.log_softmax(dim=2) if self.is_logits else found.clamp(min=1e-12).log()
 
     def labels(self, images: Tensor, rows: Tensor, count: int = 1, vary: "Vary | None" = None) -> Tensor:
         """The classes called, (count, n), int64, whatever the box answers."""
         found = self._ask(images, rows, count, vary)
-        return found.argmax(dim=2) if found.ndim == 3 else found.long()
+        if found.ndim == 3:
+            return self._checked(found).argmax(dim=2)
+        if int(self.targets.min()) < 0:  # more cannot be known of a box that answers labels
+            raise ValueError(f"target {int(self.targets.min())} is no class: they count from 0")
+        return found.long()
 
     def hits(self, logits: Tensor, rows: Tensor) -> Tensor:
         """(n,), bool: which answers (n, K) mean success for these images."""
         return is_adversarial(logits, self.targets[rows], targeted=self.targeted)
+
+    def _checked(self, found: Tensor) -> Tensor:
+        """Answers (count, n, K), finite and float32 at least; refuses targets that are none of the K classes."""
+        return check_logits(found.flatten(0, 1), self.targets).view(found.shape)
 
     def _ask(self, images: Tensor, rows: Tensor, count: int, vary: "Vary | None") -> Tensor:
         if bool((self.left(rows) < count).any()):

@@ -130,7 +130,7 @@ class _Run:
         for step in range(self.how.steps):
             if len(some.rows):
                 found = self.ask(some.now, self.targets[some.rows])
-                self.trace.passed(some.rows, backward=1)
+                self.trace.passed(some.rows, forward=found.passes, backward=found.passes)
                 self.trace.note(some.rows, found.value)
                 if step == 0:
                     self._note_vanished(some, found.gradient)

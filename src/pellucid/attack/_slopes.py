@@ -15,11 +15,12 @@ from ._question import check_logits
 
 @dataclass(frozen=True)
 class Slope:
-    """One forward and one backward pass of each image."""
+    """What one question about each image told."""
 
     gradient: Tensor  # (N, C, H, W)
     logits: Tensor  # (N, K), float32 at least
     value: Tensor  # (N,), the loss
+    passes: int = 1  # forward, and as many backward, of each image
 
 
 def slope(model: nn.Module, images: Tensor, targets: Tensor, loss: Loss) -> Slope:

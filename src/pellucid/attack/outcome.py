@@ -92,7 +92,7 @@ def outcome(
         raise ValueError(
             f"adversarial must have the images' shape {tuple(images.shape)}, got {tuple(adversarial.shape)}"
         )
-    low, high = (float(bound) for bound in adversarial.aminmax())
+    low, high = (float(bound) for bound in adversarial.detach().aminmax())
     if not 0 <= low <= high <= 1:
         raise ValueError(f"adversarial must be in [0, 1], got {low:.4g} to {high:.4g}")
     adversarial = adversarial.detach().to(images)

@@ -27,6 +27,7 @@ VERBS = (
     "train",
     "sweep",
     "runs",
+    "attack",
     "audit",
     "describe",
     "layers",
@@ -92,6 +93,8 @@ def _run(verb: ModuleType, words: list[str]) -> int:
     parser.add_argument("--config", action="config", help="read options from this YAML file")
     try:
         verb.arguments(parser)
+        for one in (parser, *_kinds(parser).values()):
+            one.allow_abbrev = False  # --epoch for --epochs would be taken without a word
         parsed = parser.parse_args(_config_first(words[1:], kinds=_kinds(parser)))
     except ArgumentError as error:
         return _told(f"{_reason(str(error))}{_nearest(str(error), parser, words)}; see pellucid {words[0]} --help", 2)

@@ -1,0 +1,189 @@
+"""The images of one `pellucid attack`: read, attacked, measured."""
+
+import time
+from argparse import Namespace
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from pellucid import attack, data, models
+from pellucid.attack import Alarm, Outcome, Robustness, Trace, outcome
+from pellucid.class_names import ClassTable
+from pellucid.data import ImageSet, Unreadable
+from pellucid.methods import Method, taken
+from pellucid.progress import steps
+
+if TYPE_CHECKING:
+    from pellucid.models import Model
+
+TESTED = 16
+"""Images on which the attack itself is tested."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The attack as it is asked for."""
+
+    method: Method
+    own: dict[str, Any]  # its options besides the three below
+    epsilon: float | None
+    norm: str  # "" where it has one alone
+    target: str  # the class to reach; "" for any other
+    sweep: tuple[float, ...]
+
+    @property
+    def bound(self) -> Method:
+        """The attack with its own options bound."""
+        return partial(self.method, **self.own) if self.own else self.method
+
+
+@dataclass
+class Attacked:
+    """What came of it; all tensors on the CPU."""
+
+    asked: Asked
+    name: str  # of the model
+    classes: tuple[str, ...]
+    files: tuple[str, ...]  # N
+    images: Tensor  # (N, C, H, W)
+    adversarial: Tensor  # (N, C, H, W)
+    labels: Tensor  # (N,), the true classes, or what the model calls the images
+    is_labelled: bool  # whether the labels are true ones
+    outcome: Outcome
+    trace: Trace
+    seconds: float
+    errors: tuple[Unreadable, ...]
+    data: dict[str, Any]  # what was read
+    curve: Robustness | None = None
+    alarms: tuple[Alarm, ...] = ()
+    transfer: "Transfer | None" = None
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """The same images, shown to a second model."""
+
+    name: str
+    outcome: Outcome
+
+
+def attacked(model: "Model", args: Namespace, asked: Asked) -> Attacked:
+    """Read the images, attack them, measure what came of it."""
+    files, images, given, chosen, errors = _read(model, args)
+    labels = _called(model, images) if given is None else given.to(images.device)
+    targets = torch.full_like(labels, _target(model, asked.target)) if asked.target else labels
+    trace = Trace()
+    offered = {"norm": asked.norm or None, "targeted": bool(asked.target) or None, "trace": trace}
+    told = taken(asked.method, offered | {"generator": torch.Generator().manual_seed(args.seed)})
+    begin = time.perf_counter()
+    made = asked.bound(model, images, targets, epsilon=asked.epsilon, **told)
+    seconds = time.perf_counter() - begin
+    found = Attacked(
+        asked=asked,
+        name=str(model.source.get("spec") or model.source.get("architecture") or "model").rstrip("/").split("/")[-1],
+        classes=model.classes,
+        files=files,
+        images=images.cpu(),
+        adversarial=made.cpu(),
+        labels=labels.cpu(),
+        is_labelled=given is not None,
+        outcome=outcome(model, images, made, targets, targeted=bool(asked.target)),
+        trace=trace,
+        seconds=seconds,
+        errors=errors,
+        data={"path": chosen.path, "split": chosen.split, "images": len(chosen), "read": len(files)},
+    )
+    how: dict[str, Any] = {"method": asked.bound, "norm": asked.norm or "linf", "targeted": bool(asked.target)}
+    if asked.sweep:
+        found.curve = attack.robustness(
+            model, images, targets, epsilons=asked.sweep, generator=torch.Generator().manual_seed(args.seed), **how
+        )
+    if not args.no_alarms:
+        some, source = slice(TESTED), torch.Generator().manual_seed(args.seed)
+        found.alarms = attack.alarms(model, images[some], targets[some], epsilon=asked.epsilon, generator=source, **how)
+    return found
+
+
+def _called(model: "Model", images: Tensor) -> Tensor:
+    """What the model calls the images, (N,)."""
+    return models.evaluate(model, models.unvaried(images), lambda out, _rows: out.argmax(dim=1))[0]
+
+
+def _target(model: "Model", word: str) -> int:
+    """The one class to reach."""
+    indices = models.find_classes(model, word)
+    if len(indices) > 1:
+        raise ValueError(f"targeted must be one class, got {len(indices)}: {word}")
+    return indices[0]
+
+
+def transferred(other: "Model", name: str, model: "Model", found: Attacked) -> Transfer:
+    """Show the images to a second model; classes are matched by key or name."""
+    if other.geometry.size != model.geometry.size or other.geometry.channels != model.geometry.channels:
+        sizes = [f"{m.geometry.size[0]} x {m.geometry.size[1]} x {m.geometry.channels}" for m in (other, model)]
+        raise ValueError(f"transfer needs a model of the same frame: {name} takes {sizes[0]}, the first {sizes[1]}")
+    table = ClassTable(other.classes, other.class_ids)
+    matched = []
+    for index in found.outcome.targets.tolist():
+        words = ([model.class_ids[index]] if model.class_ids else []) + [model.classes[index]]
+        meant = next((m for m in (table.ids.get(w, table.by_name(w)) for w in words) if m is not None), None)
+        if meant is None:
+            raise ValueError(f"transfer: {name} has no class {model.classes[index]!r}")
+        matched.append(meant)
+    device = other.mean.device
+    told = outcome(
+        other,
+        found.images.to(device),
+        found.adversarial.to(device),
+        torch.tensor(matched),
+        targeted=found.outcome.targeted,
+    )
+    return Transfer(name.rstrip("/").split("/")[-1], told)
+
+
+def _read(model: "Model", args: Namespace) -> tuple[tuple[str, ...], Tensor, Tensor | None, ImageSet, Any]:
+    """Files, images on the model's device, their labels where there are any, the set, what could not be read."""
+    pictures = _opened(args)
+    errors = list(pictures.errors)
+    index: dict[int, int] = {}
+    items = list(range(len(pictures)))
+    if pictures.labels:
+        class_map = data.read_class_map(args.class_map) if args.class_map else None
+        matches = data.class_matches(pictures, model.classes, model.class_ids, class_map)
+        index = {match.target: match.index for match in matches}
+        items = [place for place in items if pictures.items[place].target is not None]
+        nameless = [item.file for item in pictures.items if item.target is None]
+        errors += [Unreadable(file, "has no label") for file in nameless]
+    if args.limit and args.limit < len(items):
+        order = torch.randperm(len(items), generator=torch.Generator().manual_seed(args.seed))
+        items = [items[place] for place in sorted(order[: args.limit].tolist())]
+    chosen = pictures.subset(items)
+    parts, places = [], []
+    with steps("reading", len(chosen)) as done:
+        for batch in data.batches(chosen, model.geometry):
+            errors += batch.errors
+            if len(batch.indices):
+                parts.append(batch.images(model.mean.device))
+                places += batch.indices.tolist()
+            done(len(batch.indices) + len(batch.errors))
+    if not parts:
+        reason = f": {errors[0].file}: {errors[0].reason}" if errors else ""
+        raise ValueError(f"{pictures.path}: none of the pictures could be read{reason}")
+    files = tuple(chosen.items[place].file for place in places)
+    targets = [chosen.items[place].target for place in places]
+    labels = torch.tensor([index[one] for one in targets if one is not None]) if index else None
+    return files, torch.cat(parts), labels, chosen, tuple(errors)
+
+
+def _opened(args: Namespace) -> ImageSet:
+    """A data set where one folder or zip is named, else the pictures."""
+    first = args.images[0]
+    if len(args.images) == 1 and first == "digits" and not Path(first).exists():
+        return data.builtin("digits", split=args.split or "test")
+    if len(args.images) == 1 and (Path(first).is_dir() or first.lower().endswith(".zip")):
+        return data.open_images(first, split=args.split, class_level=args.class_level)
+    return data.gather(args.images)
