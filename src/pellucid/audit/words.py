@@ -12,8 +12,3 @@ def percent(share: float) -> str:
 def counted(images: int) -> str:
     """A number of images in words."""
     return "1 image" if images == 1 else f"{images:,} images"
-
-
-def size_of(epsilon: float) -> str:
-    """A change in image units as people write it: 0.5/255."""
-    return f"{255 * epsilon:.3g}/255" if epsilon else "0"

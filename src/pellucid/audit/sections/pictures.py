@@ -7,9 +7,10 @@ from typing import Any
 from markupsafe import Markup
 
 from pellucid import explain, report
+from pellucid.attack import shown_epsilon
 from pellucid.audit.explained import Explained
 from pellucid.audit.findings import Findings
-from pellucid.audit.words import percent, size_of
+from pellucid.audit.words import percent
 from pellucid.methods import methods, title
 from pellucid.report import Fact, Map, Section
 
@@ -77,8 +78,8 @@ def _broken_by(found: Findings, row: int) -> str:
     if not least or found.attacked is None:
         return ""
     if least == math.inf:
-        return f"; stands {size_of(found.attacked.epsilons[-1])}"
-    return f"; broken by {size_of(least)}"
+        return f"; stands {shown_epsilon(found.attacked.epsilons[-1])}"
+    return f"; broken by {shown_epsilon(least)}"
 
 
 def _first(found: Findings) -> Fact:

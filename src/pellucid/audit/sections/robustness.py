@@ -4,9 +4,10 @@ import math
 from typing import Any
 
 from pellucid import report
+from pellucid.attack import shown_epsilon
 from pellucid.audit.attacked import STEPS, Attacked, Broken
 from pellucid.audit.findings import Findings
-from pellucid.audit.words import counted, percent, size_of
+from pellucid.audit.words import counted, percent
 from pellucid.report import Fact, Range, Section
 
 WEAKEST = 5
@@ -19,7 +20,7 @@ def sections(found: Findings) -> list[Section]:
         return [_unattacked(found)] if found.unattacked else []
     one = found.attacked
     rows = [
-        Range(size_of(epsilon), 100 * share.value, 100 * share.low, 100 * share.high)
+        Range(shown_epsilon(epsilon), 100 * share.value, 100 * share.low, 100 * share.high)
         for epsilon, share in zip(one.epsilons, one.accuracy, strict=True)
     ]
     told = f"Accuracy on {counted(len(one.rows))} under changes of at most so many 255ths of a pixel's range"
@@ -50,7 +51,7 @@ def facts(found: Findings) -> tuple[Fact, ...]:
     if found.attacked is None:
         return ()
     half = found.attacked.half
-    value = size_of(half) if half < math.inf else f"over {size_of(found.attacked.epsilons[-1])}"
+    value = shown_epsilon(half) if half < math.inf else f"over {shown_epsilon(found.attacked.epsilons[-1])}"
     return (Fact("Broken by", value, _sentence(found.attacked)),)
 
 
@@ -96,7 +97,7 @@ def _sentence(one: Attacked) -> str:
     left = one.accuracy[one.epsilons.index(size)]
     return (
         f"{percent(one.accuracy[0].value)} of {counted(len(one.rows))} are right, and after PGD has changed each value "
-        f"by at most {size_of(size)} {percent(left.value)} still are (95 % interval {percent(left.low)} to "
+        f"by at most {shown_epsilon(size)} {percent(left.value)} still are (95 % interval {percent(left.low)} to "
         f"{percent(left.high)})."
     )
 
@@ -106,7 +107,7 @@ def _crossed(one: Attacked) -> str:
     if crossed is None or not crossed.images:
         return "No image of the sample is called right by both models, so that nothing can be said of the second one."
     return (
-        f"Pictures changed by at most {size_of(crossed.epsilon)} to break this model (momentum FGSM) also break "
+        f"Pictures changed by at most {shown_epsilon(crossed.epsilon)} to break this model (momentum FGSM) also break "
         f"{crossed.name} in {percent(crossed.rate.value)} of {counted(crossed.images)} that both call right (95 % "
         f"interval {percent(crossed.rate.low)} to {percent(crossed.rate.high)})."
     )
@@ -128,7 +129,7 @@ def _falls(found: Findings, one: Attacked) -> list[tuple[object, ...]]:
             found.classes[target],
             images,
             right,
-            size_of(middle) if middle < math.inf else f"over {size_of(one.epsilons[-1])}",
+            shown_epsilon(middle) if middle < math.inf else f"over {shown_epsilon(one.epsilons[-1])}",
         )
         for middle, target, images, right in sorted(told)[:WEAKEST]
     ]
@@ -136,6 +137,8 @@ def _falls(found: Findings, one: Attacked) -> list[tuple[object, ...]]:
 
 def _entry(found: Findings, one: Broken) -> tuple[str, str, list[list[tuple[str, str]]]]:
     target = found.classes[int(found.predictions.targets[one.row])]
-    heading = f"“{target}” is called “{found.classes[one.after]}” after a change of at most {size_of(one.epsilon)}"
+    heading = (
+        f"“{target}” is called “{found.classes[one.after]}” after a change of at most {shown_epsilon(one.epsilon)}"
+    )
     pictures = report.before_after(one.image, one.adversarial)
     return heading, found.predictions.files[one.row], [pictures]
