@@ -111,10 +111,10 @@ def rates(net: nn.Module, images: Tensor, targets: Tensor, only: Sequence[str]) 
     epsilon = 4 / 255
 
     def fool(one: object, bound: float | None) -> Make:
-        return lambda: one(boxed, images, targets, epsilons=bound)[1]  # type: ignore[operator,no-any-return]
+        return lambda: one(boxed, images, targets, epsilons=bound)[1]  # type: ignore[operator]
 
     def torchs(one: object) -> Make:
-        return lambda: one(images, targets)  # type: ignore[operator,no-any-return]
+        return lambda: one(images, targets)  # type: ignore[operator]
 
     peers: dict[str, dict[str, Make]] = {
         "pgd": {
@@ -184,7 +184,7 @@ def asked(model: str | None, path: str | None, count: int) -> tuple[models.Model
         model, path = str(folder), path or "digits"
     net = models.load(model).eval()
     place = path or f"{os.environ['PELLUCID_DATA']}/cifar10"
-    pictures = data.builtin("digits") if place == "digits" else data.open_images(place, split="test")
+    pictures = data.builtin("digits") if place == "digits" else data.open_images(place)
     matches = {match.target: match.index for match in data.class_matches(pictures, net.classes, net.class_ids)}
     order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(0)).tolist()
     images: list[Tensor] = []

@@ -14,7 +14,7 @@ from pellucid.models import paced
 from pellucid.progress import steps as progress
 
 from ._balls import anywhere, direction, projected, within
-from ._losses import loss_of
+from ._losses import Loss, loss_of
 from ._question import check_attack, check_epsilon, is_adversarial, lead
 from ._slopes import Slope, logits_of, slope
 from .trace import Trace
@@ -81,8 +81,7 @@ def climb(
     images, targets = check_attack(model, images, targets)
     source = torch.Generator().manual_seed(0) if generator is None else generator
     if ask is None:
-        loss = loss_of(how.loss, targeted=how.targeted)
-        ask = lambda some, wanted: slope(model, some, wanted, loss)  # noqa: E731
+        ask = _asker(model, loss_of(how.loss, targeted=how.targeted))
     run = _Run(model, images, targets, how, (trace or Trace()).begin(len(images)), ask)
     with paced(), torch.no_grad(), progress("attacking", how.restarts * how.steps) as done:
         if how.random_start:
@@ -95,6 +94,19 @@ def climb(
             run.from_start(start, done)
     run.warn()
     return run.best
+
+
+def _asker(model: nn.Module, loss: Loss) -> Ask:
+    """Asks for slopes; looks at the outputs the first time."""
+    seen = False
+
+    def ask(images: Tensor, targets: Tensor) -> Slope:
+        nonlocal seen
+        found = slope(model, images, targets, loss, is_checked=seen)
+        seen = True
+        return found
+
+    return ask
 
 
 @dataclass

@@ -23,13 +23,14 @@ class Slope:
     passes: int = 1  # forward, and as many backward, of each image
 
 
-def slope(model: nn.Module, images: Tensor, targets: Tensor, loss: Loss) -> Slope:
-    """The loss of each image, its gradient and the logits."""
+def slope(model: nn.Module, images: Tensor, targets: Tensor, loss: Loss, *, is_checked: bool = False) -> Slope:
+    """The loss of each image, its gradient and the logits; `is_checked` where such outputs were looked at before."""
     kept = _Kept(len(images))
 
     def score(outputs: Any, rows: Tensor) -> Tensor:
-        logits = check_logits(outputs, targets[rows])
-        value = loss(logits, targets[rows])
+        own = targets if len(rows) == len(targets) else targets[rows]
+        logits = outputs if is_checked and outputs.dtype.itemsize > 2 else check_logits(outputs, own)
+        value = loss(logits, own)
         kept.keep(rows, logits, value)
         return value
 
@@ -50,6 +51,9 @@ class _Kept:
         self.logits = self.value = torch.empty(0)
 
     def keep(self, rows: Tensor, logits: Tensor, value: Tensor) -> None:
+        if len(rows) == self.count:
+            self.logits, self.value = logits.detach(), value.detach()
+            return
         if not len(self.value):
             self.logits = logits.new_empty(self.count, logits.shape[1], requires_grad=False)
             self.value = value.new_empty(self.count, requires_grad=False)
