@@ -180,3 +180,19 @@ def test_a_net_that_ends_in_softmax_is_told(call: Call, place: Path, monkeypatch
         said = call(*words)
         assert said.code == 0
         assert "the network's outputs already sum to 1" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("train", "classify", "digits", "-o", "a", "--epoch", "2"), "--epoch 2; did you mean --epochs"),
+        (("sweep", "classify", "digits", "-o", "a", "--grid", "lr=1", "--rep", "2"), "--rep 2"),
+        (("predict", "model", "a.png", "--dev", "cpu"), "--dev cpu; did you mean --device"),
+        (("runs", "list", "a", "--jso"), "--jso; did you mean --json"),
+        (("learn", "convolution", "--o", "a"), "--o"),
+    ],
+)
+def test_an_abbreviation_is_refused(call: Call, words: tuple[str, ...], hint: str) -> None:
+    said = call(*words)
+    assert said.code == 2
+    assert f"{hint}" in said.err, said.err

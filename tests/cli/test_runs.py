@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -188,3 +189,28 @@ def test_runs_of_two_recipes_are_compared_line_by_line(call: Call, place: Path, 
     assert re.search(r"^ *label-smoothing +0\.0 +– *$", said.out, re.MULTILINE)
     assert re.search(r"^ *model +digits_cnn,width=4 +mlp *$", said.out, re.MULTILINE)
     assert "But they learned from different data" in said.out
+
+
+def test_a_ladder_is_told_by_the_epochs_of_all_its_trainings(call: Call, place: Path) -> None:
+    options: dict[str, Any] = {
+        "steps": "base,norm",
+        "size": 8,
+        "limit": 100,
+        "epochs": 2,
+        "lr": 0.01,
+        "batch_size": 50,
+        "repeats": 2,
+    }
+    list(training.start("ladder", "digits", place / "steps", device="cpu", **options))
+    rows = [line.split() for line in call("runs", "list", "steps").out.splitlines() if "steps" in line]
+    assert rows[0][0] == "steps"
+    assert "8/8" in rows[0]
+    for words in (("predict", "steps", "a.png"), ("audit", "steps", "digits", "-o", "out")):
+        (place / "a.png").write_bytes(b"")
+        said = call(*words)
+        assert said.code == 2
+        inside = "steps/base-0, steps/base-1, steps/norm-0, ..."
+        assert (
+            said.err.splitlines()[0]
+            == f"pellucid: steps: is no model itself but holds 4 runs, each a model: name one, {inside}"
+        )

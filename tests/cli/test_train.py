@@ -361,7 +361,8 @@ def test_the_sheet_needs_something_to_show(call: Call, place: Path) -> None:
     said = call("train", "classify", "digits", "--show-augmentation", "-o", "sheet")
     assert said.err.startswith("pellucid: augmentation must not be none, to be shown")
     said = call("train", "tabular", "iris", "--show-augmentation", "-o", "sheet")
-    assert said.err == "pellucid: --show-augmentation is for recipes with --augmentation; tabular has none\n"
+    assert said.err == "pellucid: unrecognized arguments: --show-augmentation; see pellucid train --help\n"
+    assert "--show-augmentation" not in call("train", "tabular", "--help").out
     assert not (place / "sheet").exists()
 
 

@@ -1,6 +1,7 @@
 """A model's folder is whole at every moment, also while a better model is saved into it."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -105,3 +106,25 @@ def test_others_may_read_what_others_may_read(tmp_path: Path) -> None:
 def test_settling_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not readable JSON"):
         settle(tmp_path)
+
+
+def test_a_model_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    sync, replace = os.fsync, Path.replace
+
+    def fsync(file: int) -> None:
+        done.append(f"fsync {Path(f'/proc/self/fd/{file}').readlink().name}")
+        sync(file)
+
+    def renamed(self: Path, target: Path) -> Path:
+        done.append(f"to {target.name}")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", renamed)
+    saved(tmp_path / "model", 1)
+    kinds = [re.sub(r"\.(.*)\.[0-9a-f]{8}\.part", r"\1", line) for line in done]
+    assert kinds == [
+        *("fsync weights.safetensors", "to weights.safetensors", "fsync model"),
+        *("fsync model.json", "to model.json", "fsync model"),
+    ]

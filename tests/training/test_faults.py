@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pellucid import training
 from pellucid.data import Pixels, builtin
+from pellucid.geometry import Geometry
 from pellucid.models import load
 from pellucid.training import Run, open_sets, resume, start
 from pellucid.training.classify import _shares
@@ -225,3 +226,43 @@ def test_of_several_processes_one_downloads(tmp_path: Path, monkeypatch: pytest.
         builtin("mnist")
     assert (tmp_path / "pellucid" / "data" / "mnist.lock").exists()
     assert held == []
+
+
+def test_batch_norm_of_one_value_is_told_with_the_remedy() -> None:
+    step = training.Classify(nn.Sequential(nn.Conv2d(1, 2, 8), nn.BatchNorm2d(2), nn.Flatten()))
+    one = (torch.zeros(1, 1, 8, 8), torch.zeros(1, dtype=torch.int64))
+    with pytest.raises(
+        ValueError, match=r"batch norm .* got a batch of 1 .* give a larger batch_size .*drop_last=True"
+    ):
+        step(one)
+    step((torch.zeros(2, 1, 8, 8), torch.zeros(2, dtype=torch.int64)))
+
+    class Odd(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            raise ValueError("of another kind")
+
+    with pytest.raises(ValueError, match=r"^of another kind$"):
+        training.Classify(Odd())(one)
+
+
+def fresh(name: str, side: int) -> nn.Module:
+    geometry = Geometry((side, side), None, "bilinear", 3)
+    zeros, ones = [0.0] * 3, [1.0] * 3
+    return training.fresh_model(name, classes=("a", "b"), geometry=geometry, mean=zeros, std=ones)
+
+
+def test_of_a_network_that_nobody_named_no_size_is_warned_of() -> None:
+    assert fresh("", 40)(torch.zeros(2, 3, 40, 40)).shape == (2, 2)
+    with pytest.warns(UserWarning, match="resnet20 was not laid out for 40 x 40 images"):
+        fresh("resnet20", 40)
+
+
+def test_an_unknown_model_is_called_one() -> None:
+    with pytest.raises(ValueError, match=r"model must be one of the zoo's .*, got 'resnet19'; did you mean resnet1"):
+        fresh("resnet19", 32)
+
+
+def test_images_left_out_are_not_counted_as_trained_on(tmp_path: Path) -> None:
+    list(start("classify", "digits", tmp_path / "a", **{**NET, "limit": 100, "val": 0.0, "batch_size": 60}))
+    results = Run(tmp_path / "a").results
+    assert results["images_per_second"] * results["training_seconds"] == pytest.approx(2 * 60)

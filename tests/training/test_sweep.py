@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,8 @@ GRID: dict[str, list[Any]] = {"lr": [0.01, -1.0], "batch_size": [20, 50]}
 
 class Done:
     """A child that has ended."""
+
+    stdin = None
 
     def __init__(self, code: int) -> None:
         self.returncode = code
@@ -176,6 +179,7 @@ def sleeping(monkeypatch: pytest.MonkeyPatch) -> list["subprocess.Popen[bytes]"]
 
     def spawn(words: list[str], environment: dict[str, str], log: IO[bytes]) -> "subprocess.Popen[bytes]":
         assert environment["OMP_NUM_THREADS"] == "3"
+        assert environment[module.WITH_STDIN] == "1"
         children.append(
             subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True, stdout=log)
         )
@@ -207,3 +211,54 @@ def test_an_interrupt_ends_the_children(
         swept(tmp_path / "a", {"lr": [0.1, 0.01, 0.001]}, jobs=2)
     assert len(sleeping) == 2  # two at a time
     assert [child.poll() for child in sleeping] == [-15, -15]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "data", "options", "told"),
+    [
+        ("classify", "digitz", {}, "digitz: no such file or folder, and no built-in set; did you mean digits"),
+        ("ladder", "nowhere/at/all", {}, "nowhere/at/all"),
+        ("tabular", "irys", {}, "irys: no such table; .* did you mean iris"),
+        ("tabular", "iris", {"target": "kind"}, r"target is for \.csv files; iris is built in"),
+    ],
+)
+def test_data_that_cannot_be_opened_are_refused_before_the_first_run(
+    tmp_path: Path, recipe: str, data: str, options: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        list(sweep(recipe, data, tmp_path / "a", {"lr": [0.1]}, **options))
+    assert not (tmp_path / "a").exists()
+
+
+def test_data_that_some_settings_can_read_are_not_refused(tmp_path: Path, in_process: list[list[str]]) -> None:
+    (tmp_path / "some.csv").write_text("x,kind\n" + "".join(f"{n},{'ab'[n % 2]}\n" for n in range(40)) + ",a\n")
+    data, grid = str(tmp_path / "some.csv"), {"missing": ["error", "drop"]}
+    lines = [told.text for told in sweep("tabular", data, tmp_path / "a", grid, epochs=1, device="cpu")]
+    assert len(in_process) == 2
+    assert "1 failed: missing=error" in lines[-1]
+
+
+def test_a_sweep_that_is_killed_takes_its_children_along(tmp_path: Path) -> None:
+    child = "from pellucid.cli.train import _end_with_stdin as watch; import threading, time; "
+    child += "threading.Thread(target=watch, daemon=True).start(); time.sleep(60)"
+    parent = (
+        "import os, signal, sys, time; from pathlib import Path; from pellucid.training.sweep import _spawn; "
+        f"child = _spawn([sys.executable, '-c', {child!r}], dict(os.environ), open({str(tmp_path / 'log')!r}, 'wb')); "
+        "print(child.pid, flush=True); time.sleep(0.5); assert child.poll() is None; "
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    status = Path(f"/proc/{int(done.stdout)}/status")
+    until = time.monotonic() + 20
+    while status.exists() and "(zombie)" not in status.read_text() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not status.exists() or "(zombie)" in status.read_text()
+
+
+def test_a_child_of_a_sweep_watches_its_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched: list[int] = []
+    monkeypatch.setenv(module.WITH_STDIN, "1")
+    monkeypatch.setattr("pellucid.cli.train._end_with_stdin", lambda: watched.append(1))
+    assert main(["train", "classify", "digits", "-o", str(tmp_path / "a"), "--lr", "-1"]) == 2
+    assert watched == [1]

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from pellucid.data.augment import Pairs
 
 
-def show(recipe: str, data: str, chosen: Mapping[str, Any], folder: str, *, force: bool) -> int:
+def show(data: str, chosen: Mapping[str, Any], folder: str, *, force: bool) -> int:
     """Write augmentation.png, index.html and record.json: five training images as they are and as the net meets them.
 
     Raises:
-        ValueError: the recipe augments nothing, or the set cannot be read.
+        ValueError: the augmentation is none, or the set cannot be read.
     """
     from pellucid import data as sets
     from pellucid import report
@@ -23,8 +23,6 @@ def show(recipe: str, data: str, chosen: Mapping[str, Any], folder: str, *, forc
     from pellucid.records import record
     from pellucid.training import open_sets
 
-    if not chosen.get("augmentation"):
-        raise ValueError(f"--show-augmentation is for recipes with --augmentation; {recipe} has none")
     policy = sets.augment.policy(str(chosen["augmentation"]))
     if not policy.ops:
         raise ValueError(

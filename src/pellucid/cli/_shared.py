@@ -39,11 +39,23 @@ def load_model(args: Namespace) -> "Model":
     name = next(device for device in ("cuda", "mps", "cpu") if there[device]) if args.device == "auto" else args.device
     if not there[name.partition(":")[0]]:
         raise ValueError(f"device {name} is not available here; use --device cpu or auto")
+    _refuse_several(Path(args.model))
     model = models.load(args.model, weights=args.weights)
     try:
         return model.to(name)
     except RuntimeError as error:  # no such number, or no room
         raise ValueError(f"device {name} cannot be used: {str(error).partition(chr(10))[0]}") from error
+
+
+def _refuse_several(folder: Path) -> None:
+    """Refuse the folder of a ladder or a sweep, which is no model but holds some; name them."""
+    if not (folder / "config.yaml").is_file() or (folder / "model.json").is_file():
+        return
+    inside = sorted(path.parent.name for path in folder.glob("*/model.json"))
+    if inside:
+        several = f"{len(inside)} runs, each a model" if len(inside) > 1 else "a run that is one"
+        names = ", ".join(str(folder / name) for name in inside[:3]) + (", ..." if len(inside) > 3 else "")
+        raise ValueError(f"{folder}: is no model itself but holds {several}: name one, {names}")
 
 
 def add_options(

@@ -116,14 +116,14 @@ def _row(one: "Summary") -> tuple[str, ...]:
     interval = "-" if one.low is None or one.high is None else f"{one.low:.2%} to {one.high:.2%}"
     share = "-" if one.accuracy is None else f"{one.accuracy:.2%}{' (val)' if one.judged_on == 'val' else ''}"
     val = "-" if one.val_accuracy is None else f"{one.val_accuracy:.2%}"
-    epochs = f"{one.epochs}/{one.wanted}" if one.wanted is not None else str(one.epochs)
+    epochs = f"{one.epochs}/{one.wanted}" if one.wanted is not None else str(one.epochs or "-")
     data = Path(one.data).name or one.data
     return (one.folder, one.recipe, data, one.model, epochs, one.state, val, share, interval, lasted(one.seconds))
 
 
 def _show(asked: Namespace) -> int:
     from pellucid.checks import check_count
-    from pellucid.training import Run, changed, story, summarised
+    from pellucid.training import Run, changed, lasted, story, summarised
 
     check_count("last", asked.last, 0)
     run = Run(asked.run)
@@ -135,6 +135,7 @@ def _show(asked: Namespace) -> int:
     facts = {
         "options": ", ".join(options) or "all as the recipe has them",
         "epochs": f"{about.epochs} of {about.wanted or about.epochs}, best {about.best_epoch or '-'}",
+        "time limit": "" if about.limit is None else f"{lasted(60 * about.limit)}, which stopped it; --resume goes on",
         "what happened": story(records, wanted=about.wanted, classes=about.classes or 0),
         **{part: _judged(results[part]) for part in ("val", "test") if isinstance(results.get(part), dict)},
         **({"parameters": f"{about.parameters:,}"} if about.parameters is not None else {}),

@@ -91,8 +91,9 @@ def run(args: Namespace) -> int:
                     failed = int(told.values["failed"])
                     _table(Path(asked.out))
                 print(plain(told.text), flush=True)
-    except KeyboardInterrupt:
-        print("pellucid: interrupted; its runs were stopped; go on with the same command and --resume")
+    except KeyboardInterrupt as interrupt:
+        next_step = "; ".join(getattr(interrupt, "__notes__", ["go on with the same command and --resume"]))
+        print(f"pellucid: interrupted; its runs were stopped; {plain(next_step)}")
         return 130
     print(f"page: {plain(str((Path(asked.out) / 'index.html').resolve()))}")
     return 1 if failed else 0

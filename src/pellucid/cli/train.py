@@ -11,9 +11,12 @@ run that was stopped or killed goes on with the same command and --resume, as if
 
 import os
 import shlex
+import signal
+import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from ._shared import add_options, plain, progress, typed_options
@@ -49,9 +52,12 @@ def arguments(parser: "ArgumentParser") -> None:
         one.add_argument("-o", "--out", type=str, required=True, help="folder of the run")
         one.add_argument("--resume", action="store_true", help="go on with the run in OUT, if there is one")
         one.add_argument("--force", action="store_true", help="replace the run in OUT")
+        limit = "stop when the epoch is over in which so many minutes have passed; --resume goes on (default: None)"
+        one.add_argument("--minutes", type=float | None, default=None, help=limit)
         one.add_argument("--set", type=str, default=[], action="append", help="any option, as option=value")
-        sheet = "train nothing: write into OUT five training images before and after --augmentation"
-        one.add_argument("--show-augmentation", action="store_true", help=sheet)
+        if "augmentation" in [option.name for option in options(recipe)]:
+            sheet = "train nothing: write into OUT five training images before and after --augmentation"
+            one.add_argument("--show-augmentation", action="store_true", help=sheet)
         for heading, function in (("what is learned, and how", recipe), ("where it runs", engine)):
             group = one.add_argument_group(heading)
             add_options(group, function, late=[option.name for option in options(function)])
@@ -64,27 +70,33 @@ def run(args: Namespace) -> int:
     from pellucid.methods import methods
     from pellucid.training import recipes
     from pellucid.training.runs import is_run
+    from pellucid.training.sweep import WITH_STDIN
 
+    if WITH_STDIN in os.environ:
+        Thread(target=_end_with_stdin, daemon=True).start()
     asked = getattr(args, args.recipe)
     name = args.recipe.replace("-", "_")
     recipe = methods(recipes)[name]
     chosen = _chosen(recipe, asked)
     data = str(chosen.pop("data", ""))
-    if asked.show_augmentation:
+    if getattr(asked, "show_augmentation", False):
         from ._augmented import show
 
-        return show(name, _said(data), {**training.defaults(name), **chosen}, asked.out, force=asked.force)
+        return show(_said(data), {**training.defaults(name), **chosen}, asked.out, force=asked.force)
     if asked.resume and is_run(Path(asked.out)):
-        told = _resumed(Path(asked.out), name, data, chosen)
+        told = _resumed(Path(asked.out), name, data, chosen, asked.minutes)
     elif asked.resume and not data:
         raise ValueError(f"{asked.out}: holds no run to go on with; name the folder of one, or DATA to begin one")
     else:
-        told = training.start(name, _said(data), asked.out, force=asked.force, **chosen)
+        told = training.start(name, _said(data), asked.out, force=asked.force, minutes=asked.minutes, **chosen)
     try:
         _show(told)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         if not is_run(Path(asked.out)):
             raise
+        if getattr(interrupt, "__notes__", []):
+            print(f"pellucid: interrupted; {plain('; '.join(interrupt.__notes__))}")
+            return 130
         place = plain(shlex.quote(asked.out))
         print(f"pellucid: interrupted; go on with: pellucid train {args.recipe} -o {place} --resume")
         return 130
@@ -92,6 +104,13 @@ def run(args: Namespace) -> int:
     if page.is_file() and os.environ.get("LOCAL_RANK", "0") == "0":
         print(f"page: {plain(str(page.resolve()))}")
     return 0
+
+
+def _end_with_stdin() -> None:
+    """Ask this process to end, politely, once the one that started it is gone."""
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _chosen(recipe: "Method", asked: Namespace) -> dict[str, Any]:
@@ -139,7 +158,7 @@ def _show(told: "Iterator[Told]") -> None:
             print(plain(line.text), flush=True)
 
 
-def _resumed(folder: Path, name: str, data: str, chosen: dict[str, Any]) -> "Iterator[Told]":
+def _resumed(folder: Path, name: str, data: str, chosen: dict[str, Any], minutes: float | None) -> "Iterator[Told]":
     """The run goes on as it was begun: what is typed now must not say otherwise."""
     from pellucid import training
 
@@ -151,7 +170,7 @@ def _resumed(folder: Path, name: str, data: str, chosen: dict[str, Any]) -> "Ite
             raise ValueError(
                 f"{folder} was begun with {word} {config.get(key)}, not {value}; {remedy}, or use a new -o"
             )
-    return training.resume(folder)
+    return training.resume(folder, minutes=minutes)
 
 
 def _typed(name: str) -> str:

@@ -65,8 +65,8 @@ def write_folder(folder: Path, network: nn.Module, tell: Callable[[Mapping[str, 
         if not all(map(math.isfinite, told["fingerprint"]["logits_first8"])):
             raise ValueError("a model that answers nan or infinity is not saved; if it is being trained, lower lr")
         write_json(new_file, told)
-        new_weights.replace(weights)
-        new_file.replace(folder / FILE)  # the last step: what it says is there
+        _put(new_weights, weights)
+        _put(new_file, folder / FILE)  # the last step: what it says is there
     if old is not None and old != weights:
         old.unlink(missing_ok=True)
 
@@ -84,8 +84,8 @@ def settle(folder: str | Path) -> None:
         with _beside(place / WEIGHTS) as copied, _beside(place / FILE) as new_file:
             shutil.copyfile(weights, copied)
             write_json(new_file, {**told, "weights": {**told["weights"], "file": WEIGHTS}})
-            copied.replace(place / WEIGHTS)
-            new_file.replace(place / FILE)
+            _put(copied, place / WEIGHTS)
+            _put(new_file, place / FILE)
     for left in place.glob("weights-*.safetensors"):
         if LEFT.fullmatch(left.name):
             left.unlink()
@@ -143,6 +143,19 @@ def _beside(path: Path) -> Iterator[Path]:
         raise OSError(f"{path.parent}: its model could not be written {reason}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _put(new: Path, path: Path) -> None:
+    """Move a file to its place, both on the disk before anything else happens: a machine may lose its power."""
+    with new.open("rb") as file:
+        os.fsync(file.fileno())
+    new.replace(path)
+    if os.name == "posix":  # elsewhere folders cannot be opened
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _weights_named(path: Path) -> Path | None:

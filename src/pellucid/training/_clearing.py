@@ -1,4 +1,7 @@
-"""Replacing a run: only one that nobody is training, and only what pellucid made."""
+"""Replacing a run: only one that nobody is training, only what pellucid made, and only once the new one has learned.
+
+Until then the old one stands beside it under a hidden name.
+"""
 
 import json
 import os
@@ -16,8 +19,8 @@ HALF = re.compile(r"record\.json|\.(record\.json|config\.yaml)\.\d+\.part")
 """The files that making a run writes before it is one."""
 
 
-def clear_run(place: Path, *, force: bool) -> None:
-    """Remove the run that stands in a folder.
+def set_aside(place: Path, *, force: bool) -> None:
+    """Rename the run that stands in a folder, so that another can be made there.
 
     Raises:
         ValueError: force is False, a process is training the run, or the folder holds what pellucid did not make.
@@ -26,11 +29,45 @@ def clear_run(place: Path, *, force: bool) -> None:
         raise ValueError(f"{place} holds a run already: go on with --resume, replace it with --force, or name another")
     if is_held(place):
         raise ValueError(f"{place}: another process is training this run; --force does not replace it")
-    names = sorted(_own_name(path, place) for path in place.rglob("*") if not path.is_dir())
-    foreign = [name for name in names if not OURS.fullmatch(name) and not name.endswith(".part")]
+    foreign = _foreign(place)
     if foreign:
         raise ValueError(f"{place} holds {foreign[0]}, which pellucid did not make; move it away before --force")
-    shutil.rmtree(place)
+    place.rename(_aside(place))
+
+
+def give_back(place: Path) -> bool:
+    """Put the run that was set aside back, in place of a new one that came to nothing; False where there is none."""
+    if not is_replacing(place):
+        return False
+    if place.is_dir():
+        shutil.rmtree(place)
+    _aside(place).rename(place)
+    return True
+
+
+def mend(place: Path) -> None:
+    """Do what a process that was killed while it replaced the run could not do any more."""
+    if not is_replacing(place) or is_held(place):
+        return
+    settle(place)
+    if is_replacing(place) and not has_learned(place) and not _foreign(place):
+        give_back(place)
+
+
+def is_replacing(place: Path) -> bool:
+    """Whether a run that stood there is set aside still."""
+    return _aside(place).is_dir()
+
+
+def settle(place: Path) -> None:
+    """Forget the run that was set aside, where the new one has learned something."""
+    if is_replacing(place) and has_learned(place):
+        shutil.rmtree(_aside(place))
+
+
+def has_learned(place: Path) -> bool:
+    """Whether there is something to go on from: a checkpoint or results, of the run or of one in it."""
+    return any(next(place.rglob(name), None) is not None for name in ("last.pt", "results.json"))
 
 
 def is_half_made(place: Path) -> bool:
@@ -61,7 +98,18 @@ def is_held(folder: Path) -> bool:
         return True
 
 
+def _foreign(place: Path) -> list[str]:
+    """Files that pellucid did not make, by their names within their runs."""
+    names = sorted(_own_name(path, place) for path in place.rglob("*") if not path.is_dir())
+    return [name for name in names if not OURS.fullmatch(name) and not name.endswith(".part")]
+
+
 def _own_name(path: Path, place: Path) -> str:
     """A file's name within its run, which may stand in a folder of another run, as those of a ladder do."""
     own = next(above for above in path.parents if above == place or (above / "config.yaml").is_file())
     return path.relative_to(own).as_posix()
+
+
+def _aside(place: Path) -> Path:
+    """Where a run stands while another is being made in its place."""
+    return place.parent / f".{place.name}.before"

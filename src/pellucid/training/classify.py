@@ -47,9 +47,21 @@ class Classify(nn.Module):
         self.register_buffer("class_weights", class_weights, persistent=False)
 
     def forward(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """Mean loss and accuracy of images (N, C, H, W) in [0, 1] and targets (N,) or (N, K)."""
+        """Mean loss and accuracy of images (N, C, H, W) in [0, 1] and targets (N,) or (N, K).
+
+        Raises:
+            ValueError: one image, of which batch norm would see one value a channel; says the remedy.
+        """
         images, targets = batch
-        answer = self.model(images)
+        try:
+            answer = self.model(images)
+        except ValueError as error:
+            if not str(error).startswith("Expected more than 1 value per channel"):
+                raise
+            raise ValueError(
+                f"batch norm must have more than one value a channel, got a batch of {len(images)} and maps of one "
+                "pixel: give a larger batch_size (or drop_last=True, which leaves a smaller last batch out)"
+            ) from error
         logits, *others = answer if isinstance(answer, tuple) else (answer,)
         loss = self._loss(logits, targets)
         for other in others:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from torch import nn
 
+from pellucid.checks import near
 from pellucid.geometry import Geometry
 from pellucid.models import Model, load
 from pellucid.models.zoo import build
+from pellucid.models.zoo._build import construct, names
 
 SMALLEST = 16
 """Images of up to this side get digits_cnn where no model is named, larger ones resnet20 or, beyond 64, resnet18."""
@@ -30,6 +32,7 @@ def fresh_model(
         ValueError: no such architecture, or one that does not take these images or classes.
     """
     side = geometry.size[0]
+    is_named = bool(name)
     name = name or ("digits_cnn" if side <= SMALLEST else "resnet20" if side <= 64 else "resnet18")
     if Path(name).is_dir():
         return _trained(name, classes, geometry)
@@ -37,7 +40,7 @@ def fresh_model(
     if kind in {"torchvision", "timm"} and rest:
         network, build_of = _library(kind, rest, len(classes), geometry)
     else:
-        network, build_of = _zoo(name.removeprefix("zoo:"), len(classes), geometry)
+        network, build_of = _zoo(name.removeprefix("zoo:"), len(classes), geometry, warns=is_named)
     return Model(
         network,
         mean=mean,
@@ -77,12 +80,19 @@ def _library(kind: str, rest: str, classes: int, geometry: Geometry) -> tuple[nn
     return model.network, (model.build[0], dict(model.build[1]))
 
 
-def _zoo(text: str, classes: int, geometry: Geometry) -> tuple[nn.Module, tuple[str, dict[str, object]]]:
+def _zoo(
+    text: str, classes: int, geometry: Geometry, *, warns: bool
+) -> tuple[nn.Module, tuple[str, dict[str, object]]]:
     from pellucid.models.load import arguments_of
 
-    name, arguments = arguments_of(text, "zoo")
-    arguments = {"channels": geometry.channels, "size": geometry.size[0], **arguments}
-    return build(name, classes=classes, **arguments), (name, {"classes": classes, **arguments})
+    name, given = arguments_of(text, "zoo")
+    if name not in names():
+        known = "of the zoo's (pellucid zoo lists them), torchvision:NAME, timm:NAME or a trained model's folder"
+        raise ValueError(f"model must be one {known}, got {name!r}{near(name, names(), 3)}")
+    arguments = {"classes": classes, "channels": geometry.channels, "size": geometry.size[0], **given}
+    if not warns:  # a network of our own choice
+        return construct(name, arguments), (name, arguments)
+    return build(name, **arguments), (name, arguments)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -52,6 +52,8 @@ def run_page(run: Run) -> str:
     """
     about, records = summarised(run), run.records()
     happened = story(records, wanted=about.wanted, classes=about.classes or 0)
+    if about.limit is not None:
+        happened += f" Its time limit, {lasted(60 * about.limit)}, stopped it; --resume goes on."
     notes = [str(note) for note in run.results.get("notes", [])]
     sections = [
         _progress(about, records, happened),

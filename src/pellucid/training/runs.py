@@ -24,7 +24,8 @@ from pellucid.files import check_new_folder, read_object, write_json
 from pellucid.models import is_model_folder, settle
 from pellucid.records import record as made
 
-from ._clearing import clear_run, is_half_made, is_held
+from ._clearing import is_half_made, is_held, mend, set_aside
+from .state import RandomStates, random_states, set_random_state
 
 
 class Part(Protocol):
@@ -56,14 +57,15 @@ class Run:
             folder: to make.
             config: recipe, data and options, as they are to stand in config.yaml.
             seed: of the record.
-            force: replace a run that stands there, if pellucid made all of it.
+            force: set a run that stands there aside until the new one has learned, if pellucid made all of it.
 
         Raises:
             ValueError: the folder is there and may not be replaced; says the remedy.
         """
         place = Path(folder)
+        mend(place)
         if is_run(place):
-            clear_run(place, force=force)
+            set_aside(place, force=force)
         elif is_half_made(place):
             shutil.rmtree(place)
         check_new_folder(place)
@@ -155,23 +157,23 @@ class Run:
         except OSError as error:
             raise OSError(f"{self.folder}: its metrics could not be written ({error}); is the disk full?") from error
 
-    def checkpoint(self, parts: Mapping[str, Part], random: list[torch.Tensor] | None = None) -> None:
+    def checkpoint(self, parts: Mapping[str, Part], random: RandomStates | None = None) -> None:
         """Write the last checkpoint, whole or not at all.
 
         Args:
             parts: by name, all that changes while one trains.
-            random: random states, one a process; None: of this one.
+            random: of every process; None: of this one.
 
         Raises:
             OSError: no room; the checkpoint before it is still there.
         """
         log = self.folder / "metrics.jsonl"
-        states = [torch.get_rng_state()] if random is None else random
+        states = random_states() if random is None else random
         saved = {
             "format": 1,
             "parts": {name: dict(part.state_dict()) for name, part in parts.items()},
-            "random": states,
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],  # type: ignore[no-untyped-call]
+            "random": states.cpu,
+            "cuda": states.cuda,
             "lines": log.stat().st_size if log.is_file() else 0,
         }
         with written(self.folder / "last.pt") as new:
@@ -201,9 +203,7 @@ class Run:
                     raise ValueError(
                         f"{path}: does not fit what is trained now ({reason}); has the data changed?"
                     ) from error
-            torch.set_rng_state(saved["random"][min(rank, len(saved["random"]) - 1)])
-            if saved["cuda"] and len(saved["cuda"]) == torch.cuda.device_count():
-                torch.cuda.set_rng_state_all(saved["cuda"])
+            set_random_state(RandomStates(saved["random"], saved["cuda"]), rank)
         log = self.folder / "metrics.jsonl"
         if rank == 0 and log.is_file() and log.stat().st_size > saved["lines"]:
             os.truncate(log, saved["lines"])

@@ -31,6 +31,9 @@ SMALL = 64
 
 LARGE = 224
 
+SHARE = 0.25
+"""Of a device's free memory, that a training part may take to lie there."""
+
 GRAY = frozenset({"1", "L", "LA", "I", "I;16", "F"})
 """Kinds of picture, in Pillow's words, that hold no colour."""
 
@@ -93,6 +96,20 @@ def open_sets(
         split = _split(train, seed + 1, val=val, test=0.0, contents=keys)
         train, held = train.subset(split.train), train.subset(split.val)
     return Sets(geometry, train, held, found.get("test"), notes)
+
+
+def near_by(pixels: Pixels, device: torch.device) -> Pixels:
+    """A set on the device that trains on it, which then augments it too, where a quarter of the free memory holds it.
+
+    Only CUDA: augmentation computes some places in float64, which other accelerators lack.
+
+    Args:
+        pixels: the set, as bytes.
+        device: of the training.
+    """
+    if device.type != "cuda" or pixels.pixels.nbytes > torch.cuda.mem_get_info(device)[0] * SHARE:
+        return pixels
+    return pixels.to(device)
 
 
 def frame_of(data: str, *, size: int | None = None, channels: int | None = None) -> Geometry:

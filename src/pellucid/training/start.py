@@ -2,6 +2,7 @@
 
 import inspect
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pellucid.checks import check_choice, near
 from pellucid.methods import Method, methods, options
 
+from ._clearing import give_back, has_learned, settle
+from ._limits import go_on, stop
 from .engine import engine
 from .runs import Run, is_run
 
@@ -18,14 +21,24 @@ if TYPE_CHECKING:
     from .recipes import Told
 
 
-def start(recipe: str, data: str, folder: str | Path, /, *, force: bool = False, **given: Any) -> Iterator["Told"]:
+def start(
+    recipe: str,
+    data: str,
+    folder: str | Path,
+    /,
+    *,
+    force: bool = False,
+    minutes: float | None = None,
+    **given: Any,
+) -> Iterator["Told"]:
     """Train by a recipe into a new run folder.
 
     Args:
         recipe: its name, such as classify.
         data: what it learns from.
         folder: of the run, to be made.
-        force: replace a run that stands there.
+        force: replace a run that stands there, once the new one has learned something; else it comes back.
+        minutes: after which it stops, when the epoch is over, to be gone on with; None never stops it.
         given: options of the recipe and of the engine (device, devices, nodes, strategy, precision).
 
     Yields:
@@ -39,22 +52,24 @@ def start(recipe: str, data: str, folder: str | Path, /, *, force: bool = False,
     known = methods(recipes)
     check_choice("recipe", recipe, known)
     run_on, told = _parted(known[recipe], given)
+    _check_minutes(minutes)
     fabric = engine(**run_on)
     config = {"recipe": recipe, "data": data, **_defaults(engine), **run_on, **_defaults(known[recipe]), **told}
     run = _made(folder, config, fabric, force=force)
     try:
-        yield from _going(known[recipe], run, fabric)
-    except ValueError:
-        if fabric.is_global_zero and not run.records():
-            shutil.rmtree(run.folder)  # refused before anything was learned
+        yield from _going(known[recipe], run, fabric, minutes)
+    except BaseException as error:
+        if fabric.is_global_zero:
+            _undo(run, error)
         raise
 
 
-def resume(folder: str | Path) -> Iterator["Told"]:
+def resume(folder: str | Path, *, minutes: float | None = None) -> Iterator["Told"]:
     """Go on with a run where its last checkpoint stands; one that has finished is told again.
 
     Args:
         folder: of the run.
+        minutes: as of start, counted from now.
 
     Yields:
         As start.
@@ -64,13 +79,14 @@ def resume(folder: str | Path) -> Iterator["Told"]:
     """
     from . import recipes
 
+    _check_minutes(minutes)
     run = Run(folder)
     known = methods(recipes)
     check_choice("recipe", str(run.config["recipe"]), known)
     recipe = known[str(run.config["recipe"])]
     given = {name: value for name, value in run.config.items() if name not in {"recipe", "data"}}
     fabric = engine(**_parted(recipe, given)[0])
-    yield from _going(recipe, run, fabric)
+    yield from _going(recipe, run, fabric, minutes)
 
 
 def inside(run: Run, name: str, recipe: str, fabric: "Fabric", /, **given: Any) -> Run:
@@ -95,15 +111,49 @@ def inside(run: Run, name: str, recipe: str, fabric: "Fabric", /, **given: Any) 
     return _made(folder, config, fabric, force=False)
 
 
-def _going(recipe: Method, run: Run, fabric: "Fabric") -> Iterator["Told"]:
+def _going(recipe: Method, run: Run, fabric: "Fabric", minutes: float | None) -> Iterator["Told"]:
     told = {name: value for name, value in run.config.items() if name not in {"recipe", "data"}}
     _, kept = _parted(recipe, told)
+    until = None if minutes is None else time.monotonic() + 60 * minutes
     if not fabric.is_global_zero:
-        for _ in recipe(str(run.config["data"]), run, fabric, **kept):
-            pass  # the first process tells it
+        for one in recipe(str(run.config["data"]), run, fabric, **kept):  # the first process tells it
+            if _is_over(one, run, fabric, until):
+                break
         return
     with run.held():
-        yield from recipe(str(run.config["data"]), run, fabric, **kept)
+        go_on(run)
+        trained = recipe(str(run.config["data"]), run, fabric, **kept)
+        for one in trained:
+            settle(run.folder)
+            yield one
+            if _is_over(one, run, fabric, until):
+                trained.close()
+                assert minutes is not None
+                yield stop(run, minutes)
+                break
+
+
+def _is_over(told: "Told", run: Run, fabric: "Fabric", until: float | None) -> bool:
+    """Whether the time is up where a run can be gone on with: behind an epoch, though not the last, or a training."""
+    if until is None:
+        return False
+    epoch, last = told.values.get("epoch", 0), run.config.get("epochs")
+    is_between = 0 < epoch < (last or epoch + 1) or "training" in told.values
+    is_late: bool = is_between and time.monotonic() >= until
+    return bool(fabric.broadcast(is_late)) if fabric.world_size > 1 else is_late  # the first process's clock counts
+
+
+def _check_minutes(minutes: float | None) -> None:
+    if minutes is not None and not 0 < minutes < float("inf"):
+        raise ValueError(f"minutes must be above 0, got {minutes}")
+
+
+def _undo(run: Run, error: BaseException) -> None:
+    """Leave nothing of a run that came to nothing; one that it was to replace comes back."""
+    if not has_learned(run.folder) and give_back(run.folder):
+        error.add_note(f"nothing was learned yet, so the run that was in {run.folder} before is back")
+    elif isinstance(error, ValueError) and not run.records():
+        shutil.rmtree(run.folder)  # refused before anything was learned
 
 
 def _made(folder: str | Path, config: Mapping[str, Any], fabric: "Fabric", *, force: bool) -> Run:

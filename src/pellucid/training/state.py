@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass
@@ -41,3 +44,40 @@ class State:
         self.epoch, self.batch, self.steps = (int(saved[name]) for name in ("epoch", "batch", "steps"))
         self.seconds, self.lr = float(saved["seconds"]), float(saved["lr"])
         self.sums = {str(name): torch.as_tensor(total) for name, total in saved["sums"].items()}
+
+
+@dataclass(frozen=True)
+class RandomStates:
+    """What torch's generators stand at, in the order of the processes."""
+
+    cpu: list[Tensor]  # (bytes,), uint8, of each process
+    cuda: list[Tensor]  # (bytes,), uint8, of each process's own device; none where nothing was done on one
+
+
+def random_states(fabric: "Fabric | None" = None) -> RandomStates:
+    """The random states of all processes of a training; None: of this one. Every process must ask."""
+    cpu = [torch.get_rng_state()]
+    cuda = [torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    if fabric is None or fabric.world_size == 1:
+        return RandomStates(cpu, cuda)
+    return RandomStates(*(_of_all(states[0], fabric) if states else [] for states in (cpu, cuda)))
+
+
+def set_random_state(states: RandomStates, rank: int = 0) -> None:
+    """Go on with the random state of a process; one that there was none of takes the last.
+
+    Args:
+        states: as they were saved.
+        rank: of this process.
+    """
+    torch.set_rng_state(states.cpu[min(rank, len(states.cpu) - 1)])
+    if states.cuda and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states.cuda[min(rank, len(states.cuda) - 1)])
+
+
+def _of_all(state: Tensor, fabric: "Fabric") -> list[Tensor]:
+    """A state of every process, on the CPU."""
+    own = state.to(fabric.device)
+    gathered = [torch.empty_like(own) for _ in range(fabric.world_size)]
+    torch.distributed.all_gather(gathered, own)
+    return [one.cpu() for one in gathered]

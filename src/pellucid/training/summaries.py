@@ -23,7 +23,7 @@ class Summary:
     data: str
     model: str
     state: str  # finished, training or stopped
-    epochs: int  # done
+    epochs: int  # done; of a ladder, in all its trainings that are over
     wanted: int | None  # epochs
     best_epoch: int | None  # the one that is kept
     val_loss: float | None  # of the best epoch, nats
@@ -37,6 +37,7 @@ class Summary:
     parameters: int | None
     seconds: float  # of training
     made: str  # when it began, UTC, ISO 8601
+    limit: float | None  # minutes after which its time limit stopped it
 
     def json(self) -> dict[str, Any]:
         """All of it as a dict for json.dump."""
@@ -56,7 +57,7 @@ def find_runs(folders: Iterable[str | Path]) -> list[Path]:
             known = [one.name for one in place.parent.iterdir()] if place.parent.is_dir() else []
             raise ValueError(f"{folder}: no such folder{near(place.name, known)}")
         below = sorted((Path(there) for there, _, _ in os.walk(place)), key=lambda path: path.parts)
-        runs = [path for path in below if is_run(path)]
+        runs = [path for path in below if is_run(path) and not _is_hidden(path, place)]
         if not runs:
             raise ValueError(f"{folder}: holds no run; make one with pellucid train")
         found |= dict.fromkeys(runs)
@@ -76,14 +77,15 @@ def summarised(run: Run) -> Summary:
     judged = results.get(judged_on) or {}
     classes = results.get("classes")  # of tables: what is known of each
     unfinished = "training" if run.is_held else "stopped"
+    done, wanted = _epochs(run, told)
     return Summary(
         folder=str(run.folder),
         recipe=str(run.config["recipe"]),
         data=str(run.config.get("data", "")),
         model=str(run.config.get("model") or _architecture(run.folder)),
         state="finished" if run.is_finished else unfinished,
-        epochs=int(results.get("epochs") or (told[-1]["epoch"] if told else 0)),
-        wanted=run.config.get("epochs"),
+        epochs=done,
+        wanted=wanted,
         best_epoch=best_epoch(run),
         val_loss=best.get("val_loss"),
         val_accuracy=best.get("val_accuracy"),
@@ -96,6 +98,7 @@ def summarised(run: Run) -> Summary:
         parameters=results.get("parameters"),
         seconds=float(results.get("training_seconds") or sum(line.get("seconds", 0.0) for line in told)),
         made=str(stamp(run.folder).get("made", "")),
+        limit=stamp(run.folder).get("limit"),
     )
 
 
@@ -145,6 +148,22 @@ def short_names(folders: Sequence[Path]) -> list[str]:
 def stamp(folder: Path) -> dict[str, Any]:
     """What record.json says of how a run came to be."""
     return read_object(folder / "record.json")
+
+
+def _is_hidden(path: Path, above: Path) -> bool:
+    """Whether it stands in a hidden folder, as a run does that is being replaced."""
+    return any(part.startswith(".") for part in path.relative_to(above).parts)
+
+
+def _epochs(run: Run, told: Sequence[Mapping[str, Any]]) -> tuple[int, int | None]:
+    """Epochs done and wanted."""
+    wanted = run.config.get("epochs")
+    if run.config["recipe"] != "ladder" or wanted is None:
+        return int(run.results.get("epochs") or (told[-1]["epoch"] if told else 0)), wanted
+    records = run.records()
+    first = records[0] if records else {}
+    count = len(first.get("rungs", ())) * int(first.get("repeats", 1))
+    return sum(int(line.get("epochs", 0)) for line in records), int(wanted) * count if count else None
 
 
 def _architecture(folder: Path) -> str:

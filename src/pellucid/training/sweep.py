@@ -20,8 +20,10 @@ from pellucid.checks import check_count, near
 from pellucid.methods import methods, options
 from pellucid.progress import steps as progress
 
+from ._clearing import give_back, has_learned, is_replacing, settle
 from .engine import engine
 from .runs import Run, is_run
+from .sets import frame_of
 from .sweep_results import results_of, write_results
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 PATIENCE = 10
 """Seconds that a child gets to end by itself when the sweep is stopped."""
+
+WITH_STDIN = "PELLUCID_END_WITH_STDIN"
+"""Set for a child that is to end when its standard input does."""
 
 LOOK = 0.05
 """Seconds between two looks at the children."""
@@ -84,10 +89,17 @@ def sweep(
     combined = combinations(grid, repeats=repeats, seed=int(fixed.get("seed", usual["seed"])))
     shared = {name: value for name, value in fixed.items() if value != usual[name] and name != "seed"}
     config = {"recipe": "sweep", "of": recipe, "data": data, "repeats": repeats}
+    if not all(_is_finished(Path(folder) / one.name) for one in combined):
+        _check_data(recipe, data, grid, fixed)
     config |= {"seed": fixed.get("seed", usual["seed"]), "grid": {name: list(values) for name, values in grid.items()}}
     run = _run(Path(folder), {**config, **({"shared": shared} if shared else {})}, resume=resume, force=force)
-    with run.held():
-        yield from _all(run, combined, shared, jobs)
+    try:
+        with run.held():
+            yield from _all(run, combined, shared, jobs)
+    except BaseException as error:
+        if not has_learned(run.folder) and give_back(run.folder):
+            error.add_note(f"nothing was learned yet, so the sweep that was in {run.folder} before is back")
+        raise
 
 
 def combinations(grid: Mapping[str, Sequence[Any]], *, repeats: int = 1, seed: int = 0) -> list[Combination]:
@@ -115,6 +127,18 @@ def combinations(grid: Mapping[str, Sequence[Any]], *, repeats: int = 1, seed: i
     return found
 
 
+def _check_data(recipe: str, data: str, grid: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
+    """Open what all runs are to learn from, so that none is begun with what cannot be read."""
+    if recipe != "tabular":
+        frame_of(data)
+        return
+    from .recipes.tabular import open_table
+
+    names = {"target", "ignore", "missing"}
+    if not names & set(grid):  # else some may be able to read what others are not
+        open_table(data, **{name: fixed[name] for name in names & set(fixed)})
+
+
 def _all(run: Run, combined: Sequence[Combination], shared: Mapping[str, Any], jobs: int) -> Iterator["Told"]:
     """Run what has not finished yet; then the table and the page."""
     from .recipes import Told
@@ -131,9 +155,12 @@ def _all(run: Run, combined: Sequence[Combination], shared: Mapping[str, Any], j
         moved(done)
         for number, (one, reason) in enumerate(children.ended(left, jobs), done + 1):
             moved(1)
+            settle(run.folder)
             failed |= {one.name: reason} if reason else {}
             told = f"failed: {reason}" if reason else _last_line(_log(run.folder, one))
             yield Told(f"{number}/{len(combined)} {one.name}: {told}", {})
+    if is_replacing(run.folder):
+        raise ValueError(f"all runs failed, so the sweep that was there before is back: {next(iter(failed.values()))}")
     results = results_of(run.folder, combined, failed)
     write_results(run, results)
     if not failed:
@@ -147,6 +174,7 @@ class _Children:
     def __init__(self, run: Run, shared: Mapping[str, Any], threads: int) -> None:
         self.run, self.shared = run, shared
         self.environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+        self.environment[WITH_STDIN] = "1"
         self.running: dict[subprocess.Popen[bytes], Combination] = {}
 
     def ended(self, combined: Sequence[Combination], jobs: int) -> Iterator[tuple[Combination, str]]:
@@ -160,6 +188,7 @@ class _Children:
                 over = [child for child in self.running if child.poll() is not None]
                 for child in over:
                     one = self.running.pop(child)
+                    _let_go(child)
                     yield one, "" if child.returncode == 0 else _reason(child.returncode, _log(self.run.folder, one))
                 if not over:
                     time.sleep(LOOK)
@@ -187,12 +216,22 @@ class _Children:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+            _let_go(child)
+
+
+def _let_go(child: "subprocess.Popen[bytes]") -> None:
+    """Close our end of a child's input."""
+    if child.stdin is not None:
+        child.stdin.close()
 
 
 def _spawn(words: list[str], environment: Mapping[str, str], log: IO[bytes]) -> "subprocess.Popen[bytes]":
-    """A child of its own session: Ctrl-C reaches the sweep, which then ends its children."""
+    """A child of its own session: Ctrl-C reaches the sweep, which then ends its children.
+
+    Its input is a pipe to which nothing is written: when the sweep is killed, the pipe ends, and with it the child.
+    """
     return subprocess.Popen(
-        words, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        words, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
     )
 
 

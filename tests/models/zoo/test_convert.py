@@ -77,3 +77,13 @@ def test_refuses(name: str, state: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         zoo.from_torchvision(name, {key: torch.zeros(1) for key in state})
     assert not is_torchvision(name, {key: torch.zeros(1) for key in state})
+
+
+def test_the_weights_of_the_other_form_are_named() -> None:
+    """torchvision's googlenet has batch norm, ours of that name has none."""
+    models = pytest.importorskip("torchvision.models")
+    with torch.device("meta"):
+        theirs = models.googlenet(weights=None, init_weights=False).state_dict()
+    with pytest.raises(ValueError, match=r"googlenet has no tensor .*: these are the weights of googlenet_bn$"):
+        zoo.from_torchvision("googlenet", theirs)
+    assert zoo.from_torchvision("googlenet_bn", theirs)

@@ -77,8 +77,10 @@ def scatter_norms(network: nn.Module) -> None:
 
 
 def test_refuses() -> None:
-    with pytest.raises(ValueError, match="densenet121 at 16 x 16 collapses in transition3: give images of at least 32"):
-        zoo.densenet121(size=16)
+    for size in (16, 31, 64):
+        told = f"densenet121 has no layout for {size} x {size} images: bring them to a side larger than 64"
+        with pytest.raises(ValueError, match=told):
+            zoo.densenet121(size=size)
     with pytest.raises(ValueError, match="densenet121 has no layout for 32 x 32 images"):
         zoo.densenet121(size=32)
     with pytest.raises(ValueError, match="densenet_40_12 has no layout for 224 x 224 images"):

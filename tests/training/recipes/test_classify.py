@@ -200,3 +200,27 @@ def test_data_without_labels_is_told(tmp_path: Path) -> None:
     (folder / "class0").rename(flat)
     with pytest.raises(ValueError, match="put them into a folder a class"):
         list(training.start("classify", str(flat), tmp_path / "run", **NET))
+
+
+def test_tensorboard_tells_each_epoch_once_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    kept = training.Run.checkpoint
+
+    def killed(run: training.Run, parts: Any, random: Any = None) -> None:
+        if run.records()[-1]["epoch"] == 2:
+            raise KeyboardInterrupt
+        kept(run, parts, random)
+
+    monkeypatch.setattr(training.Run, "checkpoint", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", tensorboard=True, epochs=3)
+    monkeypatch.setattr(training.Run, "checkpoint", kept)
+    list(training.resume(tmp_path / "run"))
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    told = events.Scalars("loss")
+    assert [event.step for event in told] == [1, 2, 3]
+    expected = [line["loss"] for line in lines(tmp_path / "run") if line["epoch"]]
+    assert [event.value for event in told] == pytest.approx(expected)

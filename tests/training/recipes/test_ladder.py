@@ -15,6 +15,7 @@ from pellucid.training import Classify, Run, fit, fresh_model, open_sets, optimi
 from pellucid.training.preparing import check_memory, fit_first
 from pellucid.training.recipes import _seen as seen
 from pellucid.training.recipes import ladder
+from pellucid.training.recipes._ladder_page import _most
 from pellucid.training.recipes._ladder_table import results_of, table_lines
 from pellucid.training.recipes._rungs import STEPS, planned
 from pellucid.training.recipes.ladder import Choices
@@ -368,3 +369,21 @@ def test_choices_are_the_same_for_all_rungs() -> None:
     assert [options["augmentation"] for options in told] == ["none", "none", *["cifar"] * 4]
     assert [options["schedule"] for options in told] == [*["constant"] * 3, *["exponential"] * 3]
     assert told[-1]["model"] == "ladder_net,dropout=0.5,batch_norm=true"
+
+
+@pytest.mark.parametrize(
+    ("gains", "expected"),
+    [
+        ([(0.03, -0.01, 0.07), (0.02, 0.01, 0.03)], "worth most +2.0 points aug"),
+        ([(0.03, -0.01, 0.07), (-0.02, -0.03, -0.01)], "worth most no rung beyond chance no gain's interval"),
+        ([(0.03, None, None), (0.04, None, None)], "worth most +4.0 points aug one repeat cannot tell"),
+        ([(-0.01, None, None), (0.0, None, None)], "worth most no rung beyond chance no gain is above 0"),
+    ],
+)
+def test_only_a_gain_beyond_chance_is_praised(gains: list[tuple[float | None, ...]], expected: str) -> None:
+    rows = [{"step": "", "gain": None}]
+    for step, gain in zip(("norm", "aug"), gains, strict=True):
+        rows.append({"step": step, "gain": dict(zip(("value", "low", "high"), gain, strict=True))})  # type: ignore[dict-item]
+    (fact,) = _most(rows)
+    said = f"{fact.label} {fact.value} {fact.text}"
+    assert all(word in said for word in expected.split())

@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_f
 from pellucid.data import Table, builtin
 from pellucid.models import load_table_model
 from pellucid.training import Run, resume, start
+from pellucid.training.recipes._trials import Trial, Trials
 from pellucid.training.recipes.tabular import _trials
 from pellucid.training.tabular import TableTraining
 
@@ -286,3 +287,41 @@ def test_results_are_plain_json_and_classes_without_rows_are_flagged(kfold: Path
     assert isinstance(IRIS, Table)
     for one in told["classes"]:
         assert ("precision" in one["undefined"]) == (one["predicted"] == 0)
+
+
+def test_the_page_draws_the_folds_over_each_other(kfold: Path, tmp_path: Path) -> None:
+    page = (kfold / "index.html").read_text()
+    assert "Loss of each training on its val rows" in page
+    options: dict[str, Any] = {"estimate": "kfold", "folds": 12, "epochs": 2, "device": "cpu"}
+    list(start("tabular", "iris", tmp_path / "run", **options))
+    page = (tmp_path / "run" / "index.html").read_text()
+    assert "The first 10 of 12." in page
+
+
+def test_a_folds_curve_goes_on_where_it_was_cut(tmp_path: Path) -> None:
+    """Stopped amid the second fold: its curve has every epoch once."""
+    table = builtin("iris", split="all")
+    config = {"recipe": "tabular", "data": "iris"}
+    trials = _trials(table, "kfold", folds=2, repeats=1, test=0.1, val=20, seed=0)
+
+    def make(trial: Trial) -> TableTraining:
+        return TableTraining(table, trial.split, epochs=7, patience=None, seed=trial.seed)
+
+    whole = Trials(Run.create(tmp_path / "whole", config), table, trials, None, make, 3)
+    list(whole())
+    run, saves = Run.create(tmp_path / "cut", config), []
+    kept = run.checkpoint
+
+    def checkpoint(parts: Any) -> None:
+        kept(parts)
+        saves.append(1)
+        if len(saves) == 4:  # two of each fold, and one between them
+            raise KeyboardInterrupt
+
+    run.checkpoint = checkpoint  # type: ignore[method-assign,assignment]
+    with pytest.raises(KeyboardInterrupt):
+        list(Trials(run, table, trials, None, make, 3)())
+    again = Trials(Run(tmp_path / "cut"), table, trials, None, make, 3)
+    list(again())
+    assert [len(curve) for curve in again.done.curves] == [7, 7]
+    assert again.done.curves == whole.done.curves

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ._build import construct, module_of
+from ._build import construct, module_of, names
 
 
 def from_torchvision(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -36,7 +36,10 @@ def from_torchvision(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor
             ours = re.sub(pattern, replacement, ours)
         ours = _placed(network, ours)
         if ours not in known:
-            raise ValueError(f"{name} has no tensor that torchvision calls {theirs!r}")
+            instead = f"{name}_bn"
+            is_other = instead in names() and is_torchvision(instead, state)
+            remedy = f": these are the weights of {instead}" if is_other else ""
+            raise ValueError(f"{name} has no tensor that torchvision calls {theirs!r}{remedy}")
         renamed[ours] = tensor
     return renamed
 

@@ -20,7 +20,7 @@ from pellucid.training.page import write_page
 from pellucid.training.runs import Part, Run
 from pellucid.training.schedules import Schedule
 from pellucid.training.sets import Sets
-from pellucid.training.state import State
+from pellucid.training.state import State, random_states
 from pellucid.training.stopping import Stopping
 
 from ._board import board as _board
@@ -46,6 +46,7 @@ class Following:
     stopping: Stopping | None  # None: the last epoch is kept
     state: State
     epochs: int
+    taken: int  # images an epoch trains on, all processes together
     eval_train: bool
     tensorboard: bool
 
@@ -57,7 +58,7 @@ class Following:
         self.run.learn_from(self.sets.parts, writes=self.fabric.is_global_zero)
         if not self.run.restore(self._parts(), self.fabric.global_rank):
             yield self._begin()
-        with _board(self.run, on=self.tensorboard and self.fabric.is_global_zero) as board:
+        with _board(self.run, on=self.tensorboard and self.fabric.is_global_zero, epoch=self.state.epoch) as board:
             for record in () if self._is_over() else train():
                 if not record.is_over:
                     self._checkpoint()
@@ -102,11 +103,11 @@ class Following:
         if is_best:
             self._keep(record.epoch)
         self._log({**values, "best": is_best})
-        self._checkpoint()
         if board is not None:
             for name, value in values.items():
                 board.add_scalar(name, value, record.epoch)
             board.flush()
+        self._checkpoint()  # at last: what stands behind it is taken back when the run goes on
         shown = {name: value for name, value in values.items() if name not in {"epoch", "steps", "seconds"}}
         words = [f"{name.replace('_', ' ')} {_short(name, value)}" for name, value in shown.items()]
         mark = ", best so far" if is_best and self.stopping is not None else ""
@@ -151,7 +152,7 @@ class Following:
                     "steps": self.state.steps,
                     "parameters": sum(parameter.numel() for parameter in kept.parameters()),
                     "training_seconds": seconds,
-                    "images_per_second": len(self.sets.train) * len(records) / seconds if seconds else 0.0,
+                    "images_per_second": self.taken * len(records) / seconds if seconds else 0.0,
                     "notes": list(self.sets.notes),
                 }
             )
@@ -182,12 +183,7 @@ class Following:
         save(model, self.run.folder, record=told)
 
     def _checkpoint(self) -> None:
-        random = [torch.get_rng_state()]
-        if self.fabric.world_size > 1:
-            own = random[0].to(self.fabric.device)
-            gathered = [torch.empty_like(own) for _ in range(self.fabric.world_size)]
-            torch.distributed.all_gather(gathered, own)
-            random = [state.cpu() for state in gathered]
+        random = random_states(self.fabric)
         if self.fabric.is_global_zero:
             self.run.checkpoint(self._parts(), random)
 

@@ -62,14 +62,25 @@ def _facts(rows: Sequence[Mapping[str, Any]]) -> list[report.Fact]:
     shown = whole[0] if len(whole) == 1 else first
     share = f"{shown['test_accuracy']['value']:.1%}"
     facts = [report.Fact("right", share, f"of the test images, with {', '.join(shown['steps'])}.")]
-    gains = [row for row in rows if row["gain"] is not None]
-    if gains:
-        most = max(gains, key=lambda row: float(row["gain"]["value"]))
-        text = f"test accuracy by step {most['step']}: the largest gain."
-        facts.append(report.Fact("worth most", f"{100 * most['gain']['value']:+.1f} points", text))
+    facts += _most(rows)
     text = f"train less test accuracy on rung {last['rung']}; it was {100 * first['gap']:+.1f} on {first['rung']}."
     facts.append(report.Fact("overfitting", f"{100 * last['gap']:+.1f} points", text))
     return facts
+
+
+def _most(rows: Sequence[Mapping[str, Any]]) -> list[report.Fact]:
+    """The largest gain, unless chance may have brought it."""
+    gains = [row for row in rows if row["gain"] is not None]
+    if not gains:
+        return []
+    beyond = [row for row in gains if (row["gain"]["value"] if row["gain"]["low"] is None else row["gain"]["low"]) > 0]
+    if not beyond:
+        none = "no gain's interval lies above 0." if gains[0]["gain"]["low"] is not None else "no gain is above 0."
+        return [report.Fact("worth most", "no rung beyond chance", none)]
+    most = max(beyond, key=lambda row: float(row["gain"]["value"]))
+    text = f"test accuracy by step {most['step']}: the largest gain"
+    text += "; one repeat cannot tell it from chance." if most["gain"]["low"] is None else " told from chance."
+    return [report.Fact("worth most", f"{100 * most['gain']['value']:+.1f} points", text)]
 
 
 def _steps(run: Run, results: Mapping[str, Any]) -> report.Section:

@@ -18,13 +18,17 @@ MOST_CLASSES = 30
 """Classes up to which the confusion matrix is drawn."""
 
 
-def write_page(run: Run, table: Table, results: Mapping[str, Any]) -> None:
+Curves = Mapping[str, Sequence[float]]
+"""The loss of each training by epoch: on its val rows, or as met where there are none."""
+
+
+def write_page(run: Run, table: Table, results: Mapping[str, Any], curves: Curves) -> None:
     """Write index.html into the run's folder."""
     with written(run.folder / "index.html") as new:
-        new.write_text(_page(run, table, results), "utf-8", "backslashreplace")
+        new.write_text(_page(run, table, results, curves), "utf-8", "backslashreplace")
 
 
-def _page(run: Run, table: Table, results: Mapping[str, Any]) -> str:
+def _page(run: Run, table: Table, results: Mapping[str, Any], curves: Curves) -> str:
     test, macro = results["test"], results["macro"]
     made = record(
         "train",
@@ -47,7 +51,7 @@ def _page(run: Run, table: Table, results: Mapping[str, Any]) -> str:
             f"of {worst['true']} is taken for {worst['predicted']}, {worst['probability']:.1%} sure: look at it first."
         )
         facts.append(report.Fact("surest mistake", f"row {worst['row']}", text))
-    sections = [_quality(results), _mistakes(table, results), *_curves(run), *_folds(results)]
+    sections = [_quality(results), _mistakes(table, results), *_curves(run), *_folds(results, curves)]
     name = str(table.path).rpartition("/")[2]
     return report.page(f"{name}: a net that tells its classes apart", subtitle, facts, sections, made)
 
@@ -153,8 +157,8 @@ def _curves(run: Run) -> list[report.Section]:
     return [report.Section("curves", "How it learned", lead, report.drawings(drawn))]
 
 
-def _folds(results: Mapping[str, Any]) -> list[report.Section]:
-    """Every training, where there are several."""
+def _folds(results: Mapping[str, Any], curves: Curves) -> list[report.Section]:
+    """Every training, where there are several; the curves of the first ones over each other."""
     folds: Sequence[Mapping[str, Any]] = results["folds"]
     if len(folds) == 1:
         return []
@@ -178,7 +182,24 @@ def _folds(results: Mapping[str, Any]) -> list[report.Section]:
     elif folds[-1]["test"]:
         lead = "The first tells how many epochs are best; “refit” then learns from its train and val rows together."
     table = report.table(head, rows, shown, numbers=range(1, 9))
-    return [report.Section("folds", "The trainings", lead, table)]
+    return [report.Section("folds", "The trainings", lead, _over_each_other(folds, curves) + table)]
+
+
+def _over_each_other(folds: Sequence[Mapping[str, Any]], curves: Curves) -> Markup:
+    """Loss curves in one figure; nothing where no training has two epochs."""
+    drawn = {
+        name: (torch.arange(1.0, len(curve) + 1), torch.tensor(curve))
+        for name, curve in curves.items()
+        if len(curve) > 1
+    }
+    if not drawn:
+        return Markup("")
+    where = "val rows" if folds[0]["val"] else "train rows, as met"
+    figure = report.lines(drawn, f"Loss of each training on its {where}", x="epoch", y="mean cross-entropy, nats")
+    several = len(folds) - (folds[-1]["name"] == "refit")
+    some = f" The first {len(drawn)} of {several}." if len(drawn) < several else ""
+    text = f"Loss on the {where} of each training: low is good, and curves far apart say that chance is large.{some}"
+    return report.drawings([(figure, text)])
 
 
 def _cell(name: str, value: Any) -> str:

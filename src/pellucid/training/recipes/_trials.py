@@ -18,6 +18,9 @@ from pellucid.training.tabular import FAR, TableTraining
 
 from ._told import Told
 
+DRAWN = 10
+"""Trainings whose curves are kept, the first ones; more in one figure cannot be told apart."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -80,11 +83,11 @@ class Trials:
                 yield from self._trained(trial, training)
                 self._finish(trial, training)
                 done(1)
-                if self._count > 1:
-                    yield self._said(self.done.outcomes[-1])
                 if self._next() is not None:
                     training = self._fresh()
                     self.run.checkpoint(self._parts(training))
+                if self._count > 1:
+                    yield self._said(self.done.outcomes[-1])
 
     @property
     def _count(self) -> int:
@@ -111,14 +114,19 @@ class Trials:
 
     def _trained(self, trial: Trial, training: TableTraining) -> Iterator[Told]:
         is_only = len(self.trials) == 1 and trial.epochs is None
+        number = len(self.done.outcomes)
         for values in training():
+            if len(self.trials) > 1 and number < min(DRAWN, len(self.trials)):
+                curves = self.done.curves
+                curves += [[] for _ in range(number + 1 - len(curves))]
+                curves[number].append(values.get("val_loss", values["loss"]))
             if is_only:
                 self.run.log(values)
             if values["epoch"] % self.every and not training.is_over:
                 continue
             if is_only and self.refit is None:
                 self._save(training)
-            if not training.is_over:
+            if not training.is_over or len(self.trials) == 1:  # a time limit may stop it behind what is told
                 self.run.checkpoint(self._parts(training))
             if len(self.trials) == 1:
                 yield Told(_line(trial, values, training), values)
@@ -164,9 +172,11 @@ class Trials:
     def _said(self, outcome: Outcome) -> Told:
         values = _judged(self.table, outcome)
         words = [f"{name.replace('_', ' ')} {_short(name, value)}" for name, value in values.items()]
-        place = f"training {len(self.done.outcomes)} of {self._count}"
+        number = len(self.done.outcomes)
+        place = f"training {number} of {self._count}"
         best = f"best epoch {outcome.best_epoch} of {outcome.epochs}"
-        return Told(", ".join([f"{place} ({outcome.name}): {best}", *words, f"{outcome.seconds:.1f} s"]), values)
+        told = ", ".join([f"{place} ({outcome.name}): {best}", *words, f"{outcome.seconds:.1f} s"])
+        return Told(told, values if self._next() is None else {**values, "training": number})
 
 
 class Done:
@@ -174,14 +184,17 @@ class Done:
 
     def __init__(self) -> None:
         self.outcomes: list[Outcome] = []
+        self.curves: list[list[float]] = []  # of the first trainings, the running one last: the watched loss by epoch
 
     def state_dict(self) -> dict[str, Any]:
         """As numbers, words and tensors."""
-        return {"outcomes": [{**vars(outcome), "best": dict(outcome.best)} for outcome in self.outcomes]}
+        outcomes = [{**vars(outcome), "best": dict(outcome.best)} for outcome in self.outcomes]
+        return {"outcomes": outcomes, "curves": [list(curve) for curve in self.curves]}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on where a saved one stood."""
         self.outcomes = [Outcome(**told) for told in saved["outcomes"]]
+        self.curves = [list(curve) for curve in saved.get("curves", [])]
 
 
 def _judged(table: Table, outcome: Outcome) -> dict[str, float]:

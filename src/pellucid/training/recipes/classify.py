@@ -18,7 +18,7 @@ from pellucid.training.fresh import fresh_model
 from pellucid.training.optimizers import optimizer as optimizer_of
 from pellucid.training.preparing import FIRST, fit_first, fit_input, with_first
 from pellucid.training.schedules import Schedule
-from pellucid.training.sets import Sets, open_sets
+from pellucid.training.sets import Sets, near_by, open_sets
 from pellucid.training.state import State
 from pellucid.training.stopping import Stopping
 
@@ -143,7 +143,7 @@ def classify(
     is_fused = scaler_of(fabric) is None or clip_norm is clip_value is None
     tuned = optimizer_of(optimizer, step, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=is_fused)
     batches = batches_of(
-        sets.train,
+        near_by(sets.train, fabric.device),
         batch_size=_fitting(batch_size, len(sets.train), fabric.world_size),
         seed=seed,
         policy=augmentation,
@@ -170,6 +170,7 @@ def classify(
         stopping=_stopping(monitor, patience, min_delta, told),
         state=State(),
         epochs=epochs,
+        taken=len(batches) * batches.batch_size,
         eval_train=eval_train,
         tensorboard=tensorboard,
     )

@@ -226,8 +226,8 @@ class _Climb:
     def __call__(self) -> Iterator[Told]:
         """Do what is not done yet; then the table and the page."""
         self.run.restore({}, self.fabric.global_rank)
-        if not self.run.records():
-            self._log({"rungs": [rung.name for rung in self.plan.rungs], "repeats": self.repeats})
+        if not self.run.records() and self.fabric.is_global_zero:  # no checkpoint yet: nothing is learned
+            self.run.log({"rungs": [rung.name for rung in self.plan.rungs], "repeats": self.repeats})
         self.fabric.barrier()
         seen: list[Seen] = []
         for repeat in range(self.repeats):

@@ -105,7 +105,7 @@ def tabular(
     check_choice("final", final, ("", "best", "refit"))
     if fabric.world_size > 1:
         raise ValueError(f"devices must be 1 for tables, which are small, got {fabric.world_size} processes")
-    table, notes = _table(data, target, ignore, missing)
+    table, notes = open_table(data, target=target, ignore=ignore, missing=missing)
     trials = _trials(table, estimate, folds=folds, repeats=repeats, test=test, val=val, seed=seed)
     trials, refit = _with_final(table, trials, final)
     if schedule == "plateau" and (refit is not None or not len(trials[0].split.val)):
@@ -139,13 +139,16 @@ def tabular(
         yield _beginning(table, trials, notes)
         yield from following()
         results = results_of(table, following.done.outcomes, estimate=estimate, repeats=repeats, notes=notes)
-        write_page(run, table, results)
+        names = [outcome.name for outcome in following.done.outcomes]
+        write_page(run, table, results, dict(zip(names, following.done.curves, strict=False)))
         run.finish(results)
     yield _end(run)
 
 
-def _table(data: str, target: str, ignore: str, missing: str) -> tuple[Table, tuple[str, ...]]:
-    """The table, and what was done to it."""
+def open_table(
+    data: str, *, target: str = "", ignore: str = "", missing: str = "error"
+) -> tuple[Table, tuple[str, ...]]:
+    """The table, and what was done to it; options as of `tabular`."""
     check_choice("missing", missing, ("error", "drop", "mean"))
     if data in TABLES:
         given = {"target": target, "ignore": ignore}
