@@ -3,7 +3,7 @@
     python docs/images/make_patch.py MODEL [PATCH.png]
 
 MODEL is the folder of any ImageNet classifier; what is committed is MobileNetV2's. Training takes about ten minutes on
-two cores; a PATCH.png that `write_patch` wrote saves it. The middles that are shown are not among the random crops.
+two free cores; a PATCH.png that `write_patch` wrote saves it.
 """
 
 import sys
@@ -22,7 +22,7 @@ from pellucid.attack._places import Places
 
 PHOTOGRAPHS = ("cat", "astronaut", "coffee", "rocket")
 AT = ((168, 58), (160, 170), (60, 60), (150, 60))
-"""Row and column of the patch's centre in each."""
+"""Row and column of the patch's centre in each, chosen before the answers were seen: the cat stays a cat."""
 STEPS = 260
 
 
@@ -43,7 +43,8 @@ def crops(generator: torch.Generator) -> Tensor:
     for name in PHOTOGRAPHS:
         image = photograph(name)
         height, width = image.shape[-2:]
-        for size, down, across, turn in torch.rand(16, 4, generator=generator).tolist():
+        for _ in range(16):
+            size, down, across, turn = torch.rand(4, generator=generator).tolist()
             side = int(min(height, width) * (0.5 + 0.5 * size))
             one = square(image, int(down * (height - side)), int(across * (width - side)), side)
             made.append(one.flip(3) if turn < 0.5 else one)
