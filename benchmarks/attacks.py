@@ -93,16 +93,20 @@ def paired(net: nn.Module, images: Tensor, targets: Tensor) -> list[tuple[str, s
             lambda: squares(images, targets),
         )
     )
-    some, wanted = images[:8], targets[:8]
-    pixels = torchattacks.OnePixel(net, pixels=1, steps=10, popsize=100, inf_batch=128)
-    found.append(
-        (
-            "one_pixel",
-            "torchattacks, 8 images, population 100, 10 generations",
-            lambda: attack.one_pixel(net, some, wanted, population=100, generations=10),
-            lambda: pixels(some, wanted),
-        )
-    )
+    for population, generations, count in ((10, 10, 64), (100, 10, 8)):
+        some, wanted = images[:count], targets[:count]
+        pixels = torchattacks.OnePixel(net, pixels=1, steps=generations, popsize=population, inf_batch=128)
+
+        def one(
+            some: Tensor = some, wanted: Tensor = wanted, population: int = population, generations: int = generations
+        ) -> Tensor:
+            return attack.one_pixel(net, some, wanted, population=population, generations=generations)
+
+        def theirs_one(pixels: torchattacks.OnePixel = pixels, some: Tensor = some, wanted: Tensor = wanted) -> Tensor:
+            return pixels(some, wanted)
+
+        told_one = f"torchattacks, {len(some)} images, population {population}, {generations} generations"
+        found.append(("one_pixel", told_one, one, theirs_one))
     return found
 
 

@@ -200,7 +200,7 @@ class _Run:
         if how.momentum:
             gradient = gradient / gradient.flatten(1).abs().mean(dim=1).clamp(min=1e-30)[:, None, None, None]
             gradient = some.velocity.mul_(how.momentum).add_(gradient)
-        moved = direction(gradient, how.norm).mul_(how.alpha).add_(some.now)
+        moved = torch.add(some.now, direction(gradient, how.norm), alpha=how.alpha)
         if how.norm != "linf":
             clean = self.images[some.rows]
             moved = projected(moved.sub_(clean), how.epsilon, how.norm).add_(clean)

@@ -52,7 +52,7 @@ def crossed(
 ) -> Tensor:
     """The images (N, C, H, W) carried over their nearest boundary, or as far as the steps led.
 
-    A pixel at 0 or 1 takes no part in a step that would lead it out: the nearest boundary is sought inside the box.
+    Every step is clamped to [0, 1], and what that takes from it is left to the next.
 
     Args:
         model: in eval mode.
@@ -67,7 +67,7 @@ def crossed(
     trace.passed(everyone)
     rivals = _rivals(logits, targets, how.candidates)  # (N, T)
     is_done = is_adversarial(logits, targets, targeted=False)
-    now, change = images.clone(), torch.zeros_like(images)
+    now = images.clone()
     for step in range(how.steps):
         rows = still(is_done, compact=how.compact)
         if len(rows) and not bool(is_done.all()):
@@ -76,8 +76,8 @@ def crossed(
             moving = ~is_done[rows]
             if step == 0:
                 trace.vanished[rows.cpu()] = (moving & (found == 0).flatten(1).all(dim=1)).cpu()
-            change[rows] += torch.where(spread(moving), found, 0)
-            now[rows] = (images[rows] + (1 + how.overshoot) * change[rows]).clamp(0, 1)
+            further = now[rows] + (1 + how.overshoot) * found  # so is the sum of steps, as the paper stretches it
+            now[rows] = torch.where(spread(moving), further.clamp(0, 1), now[rows])
             logits[rows] = logits_of(model, now[rows], targets[rows])
             trace.passed(rows, backward=rivals.shape[1])
             trace.passed(rows)
@@ -104,20 +104,16 @@ def _step(model: nn.Module, images: Tensor, targets: Tensor, rivals: Tensor, nor
         gaps = found.detach().abs()
         return found
 
-    def read(gradients: Tensor, source: Tensor, _rows: Tensor) -> Tensor:
-        return _shortest(gradients, source, gaps, norm)
+    return differentiate(
+        model, unvaried(images), score, lambda found, *_: _shortest(found, gaps, norm), label="crossing"
+    )[0]
 
-    return differentiate(model, unvaried(images), score, read, label="crossing")[0]
 
-
-def _shortest(gradients: Tensor, images: Tensor, gaps: Tensor, norm: str) -> Tensor:
+def _shortest(gradients: Tensor, gaps: Tensor, norm: str) -> Tensor:
     """The step (R, C, H, W) to the nearest of the rivals' boundaries; gradients (R, T, C, H, W), gaps (R, T)."""
-    at = images[:, None]
-    leads_out = ((at <= 0) & (gradients < 0)) | ((at >= 1) & (gradients > 0))
-    gradients = gradients.masked_fill(leads_out, 0)
     lengths = torch.linalg.vector_norm(gradients.flatten(2), ord=2 if norm == "l2" else 1, dim=2)  # (R, T), dual norm
     nearest = torch.where(lengths > 0, gaps / lengths, math.inf).argmin(dim=1, keepdim=True)  # (R, 1)
-    here = torch.arange(len(images), device=images.device)
-    slope, length = gradients[here, nearest[:, 0]], lengths.gather(1, nearest)[:, 0]
-    way = slope.sign() if norm == "linf" else slope / spread(length.clamp(min=1e-30))  # of norm 1, or 0
-    return way * spread((gaps.gather(1, nearest)[:, 0] + BEYOND) / length.clamp(min=1e-30))
+    here = torch.arange(len(gaps), device=gaps.device)
+    slope, length = gradients[here, nearest[:, 0]], lengths.gather(1, nearest)[:, 0].clamp(min=1e-30)
+    way = slope.sign() if norm == "linf" else slope / spread(length)  # of norm 1; 0 where there is no slope
+    return way * spread((gaps.gather(1, nearest)[:, 0] + BEYOND) / length)

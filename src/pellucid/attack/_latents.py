@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pellucid.checks import check_eval
+from pellucid.checks import check_count, check_eval, check_range
 from pellucid.models import evaluate, unvaried
 from pellucid.progress import steps as progress
 
@@ -30,6 +30,13 @@ class Inversion:
     starts: int
     rate: float
     pull: float
+
+    def check(self) -> None:
+        """Refuse what is out of range."""
+        check_count("inversion_steps", self.steps, 1)
+        check_count("inversion_starts", self.starts, 1)
+        check_range("inversion_rate", self.rate, 1e-9)
+        check_range("pull", self.pull, 0)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._painting import FORM, KINDS, Painting, Shape, begun, blended, coverage, finished
+from pellucid.checks import check_choice, check_range
+
+from ._painting import FORM, KINDS, MODES, Painting, Shape, begun, blended, coverage, finished
+from ._question import check_epsilon
 
 WRAPPED = (4, 5)
 """Genes that are angles, which go round instead of ending."""
@@ -30,6 +33,17 @@ class Look:
     opacity: float
     smallest: float
     largest: float
+
+    def check(self) -> None:
+        """Refuse what is out of range."""
+        check_choice("mode", self.mode, MODES)
+        check_epsilon(self.epsilon)
+        if self.epsilon is None and self.mode == "noise":
+            raise ValueError("epsilon must be a number for noise, got None: take mode='overlay' to set no bound")
+        check_range("opacity", self.opacity, 0, 1)
+        check_range("largest", self.largest, 0, 1)
+        if not 0 < self.smallest <= self.largest:
+            raise ValueError(f"smallest must be above 0 and at most largest, {self.largest}, got {self.smallest}")
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def slope(model: nn.Module, images: Tensor, targets: Tensor, loss: Loss, *, is_c
     kept = _Kept(len(images))
 
     def score(outputs: Any, rows: Tensor) -> Tensor:
-        own = targets if len(rows) == len(targets) else targets[rows]
+        own = targets if len(rows) == len(targets) and not targets.is_inference() else targets[rows]
         logits = outputs if is_checked and outputs.dtype.itemsize > 2 else check_logits(outputs, own)
         value = loss(logits, own)
         kept.keep(rows, logits, value)

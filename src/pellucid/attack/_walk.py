@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from pellucid.checks import check_choice, check_count, check_range
 from pellucid.progress import steps as progress
 
 from ._asking import Asking
 from ._balls import sizes
 from ._latents import Latents, distances
+from ._question import check_epsilon
 
 HALVINGS = 15
 """Times a step is halved before it is given up: to a 30,000th, which is no step any more."""
@@ -29,6 +31,14 @@ class Steps:
     tolerance: float
     distance: str
     epsilon: float | None
+
+    def check(self) -> None:
+        """Refuse what is out of range."""
+        check_choice("distance", self.distance, ("latent", "image"))
+        check_epsilon(self.epsilon)
+        check_count("directions", self.directions, 1)
+        check_count("most_directions", self.most_directions, self.directions)
+        check_range("tolerance", self.tolerance, 1e-9, 1)
 
 
 @dataclass

@@ -31,8 +31,8 @@ def deepfool(
 ) -> Tensor:
     """Carry every image just over the nearest boundary to another class: the change is about as small as can be.
 
-    An image that is misclassified already is returned as it is. Unlike the paper's program, which knows no bounds on
-    pixels, a pixel at 0 or 1 takes no part in a step that would lead it out.
+    An image that is misclassified already is returned as it is. The paper knows no bounds on pixels; here every step is
+    clamped to [0, 1].
 
     Args:
         model: maps (N, C, H, W) in [0, 1] to logits (N, K); in eval mode, left untouched.

@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pellucid.checks import check_choice, check_count, check_images, check_range
+from pellucid.checks import check_count, check_images
 
 from ._asking import BlackBox, asking
 from ._latents import Inversion, latents_of
-from ._question import check_epsilon
 from ._walk import Steps
 from ._walks import Walks
 from .trace import Trace
@@ -85,25 +84,15 @@ def latent(
     Raises:
         ValueError: an argument is out of its range, decoder or encoder do not fit, or there is no start.
     """
-    check_choice("distance", distance, ("latent", "image"))
-    check_epsilon(epsilon)
-    for name, count, low in (
-        ("size", size, 1),
-        ("training_steps", training_steps, 0),
-        ("inversion_steps", inversion_steps, 1),
-        ("inversion_starts", inversion_starts, 1),
-        ("search", search, 0),
-        ("directions", directions, 1),
-        ("most_directions", most_directions, directions),
-    ):
+    how = Steps(directions, most_directions, tolerance, distance, epsilon)
+    inversion = Inversion(inversion_steps, inversion_starts, inversion_rate, pull)
+    how.check()
+    inversion.check()
+    for name, count, low in (("size", size, 1), ("training_steps", training_steps, 0), ("search", search, 0)):
         check_count(name, count, low)
-    check_range("pull", pull, 0)
-    check_range("tolerance", tolerance, 1e-9, 1)
-    check_range("inversion_rate", inversion_rate, 1e-9)
     if encoder is not None and decoder is None:
         raise ValueError("decoder must be given with its encoder, got an encoder alone")
     source = torch.Generator().manual_seed(0) if generator is None else generator
-    how = Steps(directions, most_directions, tolerance, distance, epsilon)
     with asking(model, images, targets, targeted=targeted, max_queries=max_queries, trace=trace) as ask:
         pool = _checked_start(start, ask.images)
         rows = torch.arange(len(ask.images), device=ask.images.device)
@@ -119,7 +108,7 @@ def latent(
             size=size,
             training_steps=training_steps,
             is_rounded=rounded,
-            inversion=Inversion(inversion_steps, inversion_starts, inversion_rate, pull),
+            inversion=inversion,
             generator=source,
         )
         return Walks(ask, space, vectors, clean, how).attack(rows, search, source)

@@ -14,8 +14,8 @@ from pellucid.progress import steps as progress
 
 from ._asking import Asking, BlackBox, Vary, asking
 from ._layers import WRAPPED, Child, Layers, Look
-from ._painting import FORM, KINDS, MODES, Painting
-from ._question import check_epsilon, lead
+from ._painting import FORM, KINDS, Painting
+from ._question import lead
 from .trace import Trace
 
 CHANGED, REPLACED = 0.8, 0.1
@@ -78,22 +78,15 @@ def shapes(
     Raises:
         ValueError: an argument is out of its range, the box answers labels, or the model is training.
     """
-    check_choice("mode", mode, MODES)
+    look = Look(mode, epsilon, opacity, smallest, largest)
+    look.check()
     check_choice("kind", kind, (*KINDS, "mixed"))
-    check_epsilon(epsilon)
-    if epsilon is None and mode == "noise":
-        raise ValueError("epsilon must be a number for noise, got None: take mode='overlay' to set no bound")
     check_count("count", count, 1)
     check_count("max_queries", max_queries, 2)
     check_count("children", children, 1)
     check_range("sigma", sigma, *SIGMAS)
-    check_range("opacity", opacity, 0, 1)
-    check_range("largest", largest, 0, 1)
-    if not 0 < smallest <= largest:
-        raise ValueError(f"smallest must be above 0 and at most largest, {largest}, got {smallest}")
     source = torch.Generator().manual_seed(0) if generator is None else generator
     draws = _Draws(source, count, FORM + images.shape[1] + 1 if images.ndim == 4 else 0, kind)
-    look = Look(mode, epsilon, opacity, smallest, largest)
     with asking(model, images, targets, targeted=targeted, max_queries=max_queries, trace=trace) as ask:
         run = _Run(ask, draws, look, sigma, children)
         run.evolve()

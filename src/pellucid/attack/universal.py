@@ -75,7 +75,7 @@ def universal(
         targets: (N,), int64, the true classes; with targeted the classes to reach.
         epsilon: size of the change in image units: 10/255 for linf; about 8 at 224 pixels for l2.
         norm: of the change: linf or l2.
-        optimiser: gradient (steps on batches), or deepfool (the original: image by image, slower by far).
+        optimiser: gradient (steps on batches), or deepfool (the original: image by image; slow, and wants many images).
         steps: batches of gradient, or at most so many passes over all images of deepfool; none takes 300, or 10.
         batch_size: of gradient: images in a step, at least 1.
         alpha: of gradient: length of the first step, in image units, shrinking to 0; none takes epsilon / 4.

@@ -165,7 +165,7 @@ def differentiate(
         every = rows.repeat(len(numbers))  # (p * n,)
         variants = plan.vary(images, numbers, rows).flatten(0, 1).detach()
         if at is None:
-            source = variants.clone().requires_grad_()
+            source = (variants.clone() if variants.is_inference() else variants).requires_grad_()
             with torch.enable_grad():
                 found = _gradient(score(model(source), every), source, "the input")
         else:
