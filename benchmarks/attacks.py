@@ -103,7 +103,8 @@ def paired(net: nn.Module, images: Tensor, targets: Tensor) -> list[tuple[str, s
             return attack.one_pixel(net, some, wanted, population=population, generations=generations)
 
         def theirs_one(pixels: torchattacks.OnePixel = pixels, some: Tensor = some, wanted: Tensor = wanted) -> Tensor:
-            return pixels(some, wanted)
+            made: Tensor = pixels(some, wanted)
+            return made
 
         told_one = f"torchattacks, {len(some)} images, population {population}, {generations} generations"
         found.append(("one_pixel", told_one, one, theirs_one))

@@ -1,13 +1,14 @@
 """Carlini-Wagner against a distance in closed form, PGD, the library the field uses, and Adam."""
 
 import math
+from importlib import import_module
 
 import pytest
 import torch
 from torch import Tensor
 
 from pellucid.attack import Trace, carlini_wagner, outcome, pgd
-from pellucid.attack.carlini_wagner import _adam, _Some
+from pellucid.attack.carlini_wagner import _adam, _Bisection, _Some
 
 from .nets import Linear, called, small_images, small_net
 
@@ -87,9 +88,30 @@ def test_its_adam_is_torchs() -> None:
     torch.testing.assert_close(ours.free, theirs.detach())
 
 
-def test_the_constant_grows_until_it_succeeds_and_is_bisected_then() -> None:
-    from pellucid.attack.carlini_wagner import _Bisection
+def test_its_gradient_is_that_of_the_loss_by_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Adam, which knows no scale, hides a wrong one."""
+    net, images = small_net(1).double(), small_images(2, seed=11).double()
+    targets = called(net, images)
+    seen: list[tuple[Tensor, Tensor]] = []
 
+    def adam(some: _Some, gradient: Tensor, step: int, lr: float) -> None:
+        seen.append((some.free.clone(), gradient))
+        _adam(some, gradient, step, lr)
+
+    monkeypatch.setattr(import_module("pellucid.attack.carlini_wagner"), "_adam", adam)
+    carlini_wagner(net, images, targets, constant=3.0, steps=4, rounds=1, abort_early=False)
+    assert len(seen) == 4
+    for free, gradient in seen:
+        leaf = free.requires_grad_()
+        made = (leaf.tanh() + 1) / 2
+        logits = net(made)
+        own = logits.gather(1, targets[:, None])[:, 0]
+        shortfall = (own - logits.scatter(1, targets[:, None], -math.inf).amax(1)).clamp(min=0)
+        ((made - images).square().sum() + 3 * shortfall.sum()).backward()
+        torch.testing.assert_close(gradient, leaf.grad)
+
+
+def test_the_constant_grows_until_it_succeeds_and_is_bisected_then() -> None:
     search, rows = _Bisection(torch.tensor([1.0, 1.0])), torch.tensor([0, 1])
     found = []
     for reached in ([False, True], [False, True], [True, False], [False, True]):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.attack import Trace, fooling, outcome
+from pellucid.attack._constrained import Constrained, _One
 from pellucid.models import Model
 
 from .nets import Linear, called, small_images, small_net
@@ -150,6 +151,17 @@ def test_lbfgs_sees_the_constant_and_the_cross_entropy() -> None:
     fooling(FAR, GRAY, ONE, optimiser="lbfgs", steps=1, rounds=1, trace=trace)
     assert trace.history[0].item() == pytest.approx(FAR(GRAY).log_softmax(1)[0, 1].item())
     assert trace.history[1].item() < 0
+
+
+def test_lbfgs_is_told_the_right_gradient() -> None:
+    net, images = small_net(2).double(), small_images(1, side=6, seed=12).double()
+    one = _One(net, images, next_classes(net, images), Constrained(1.0, 1, 1, None), Trace().begin(1), 0)
+    place = small_images(1, side=6, seed=5).double().flatten().numpy()
+    value, gradient = one.ask(place, 0.7)
+    for index in range(0, len(place), 9):
+        moved = place.copy()
+        moved[index] += 1e-6
+        assert (one.ask(moved, 0.7)[0] - value) / 1e-6 == pytest.approx(gradient[index], rel=1e-3, abs=1e-5)
 
 
 def test_lbfgs_changes_less_than_ascent() -> None:

@@ -1,6 +1,7 @@
 """The latent walk: a half-space seen through a linear generator, the built-in autoencoder, and what is refused."""
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -8,14 +9,14 @@ from torch import Tensor, nn
 
 from pellucid.attack import Query, Trace, latent, outcome
 from pellucid.attack._autoencoder import trained_autoencoder
-from pellucid.attack._latents import similarity
+from pellucid.attack._latents import Inversion, Latents, _inverted, similarity
 
 from .nets import called, small_images, small_net
 
 SIZE = 12
 SOURCE = torch.Generator().manual_seed(1)
 MAP = 0.02 * torch.randn(SIZE, 3 * 6 * 6, generator=SOURCE, dtype=torch.float64)
-BACK = torch.linalg.pinv(MAP)
+BACK: Tensor = torch.linalg.pinv(MAP)
 NORMAL = torch.randn(3 * 6 * 6, generator=SOURCE, dtype=torch.float64)
 OWN = torch.randn(3, SIZE, generator=SOURCE, dtype=torch.float64)
 FAR = torch.randn(10, SIZE, generator=SOURCE, dtype=torch.float64)
@@ -31,7 +32,8 @@ def encode(images: Tensor) -> Tensor:
 
 def half_space(images: Tensor) -> Tensor:
     """Labels: class 1 on one side of a plane."""
-    return torch.gt((images.flatten(1) - 0.5) @ NORMAL, -0.3).long()
+    side: Tensor = (images.flatten(1) - 0.5) @ NORMAL
+    return side.gt(-0.3).long()
 
 
 IMAGES, LABELS = decode(OWN), half_space(decode(OWN))
@@ -113,6 +115,47 @@ def test_a_targeted_walk_begins_at_the_target() -> None:
     targets = 1 - LABELS
     made = asked(labels=targets, targeted=True, max_queries=500)
     assert torch.equal(half_space(made), targets)
+
+
+def test_a_walk_begins_at_the_nearest_image_of_the_class_among_those_attacked() -> None:
+    both, trace = torch.cat([IMAGES, decode(FAR)]), Trace()
+    labels = half_space(both)
+    told = {"start": None, "search": 0, "max_queries": 30}
+    for targeted in (False, True):
+        asked(both, 1 - labels if targeted else labels, trace, targeted=targeted, **told)
+        for walk, own in zip(trace.made, labels.tolist(), strict=True):
+            others = torch.cat([OWN, FAR])[labels != own]
+            nearest = others[(others - walk.source).norm(dim=1).argmin()]
+            torch.testing.assert_close(walk.start, nearest)
+
+
+def test_a_step_too_long_is_halved() -> None:
+    """The class is a thin slab: most steps along its normal leave it on the other side."""
+    across = MAP @ NORMAL
+    low, thick = -0.3, 0.02 * float(across.norm())
+
+    def slab(images: Tensor) -> Tensor:
+        side: Tensor = (images.flatten(1) - 0.5) @ NORMAL
+        return ((side > low) & (side < low + thick)).long()
+
+    drawn = torch.randn(4, SIZE, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    sources, start = drawn[:3], drawn[3:]
+    sources = sources + ((low - thick - sources @ across) / across.dot(across))[:, None] * across  # just before it
+    start = start + ((low + thick / 2 - start @ across) / across.dot(across))[:, None] * across
+    trace, images = Trace(), decode(sources)
+    given: dict[str, Any] = {"decoder": decode, "encoder": encode, "start": decode(start), "rounded": False}
+    latent(slab, images, slab(images), max_queries=4000, trace=trace, **given)
+    for walk in trace.made:
+        assert walk.distance < 0.2 * walk.distances[0]
+
+
+def test_of_several_starts_the_best_is_kept() -> None:
+    space = Latents(decode, (SIZE,), (3, 6, 6), False)
+    begun = torch.randn(50, 1, SIZE, generator=torch.Generator().manual_seed(0)).double()
+    found = _inverted(space, IMAGES, Inversion(1, 50, 0.01, 0.0), torch.Generator().manual_seed(0))
+    missed = (decode(found) - IMAGES).flatten(1).norm(dim=1)
+    before = (decode(begun.flatten(0, 1))[:, None] - IMAGES).flatten(2).norm(dim=2).amin(dim=0)
+    assert bool((missed < before).all())
 
 
 def test_latents_are_drawn_where_no_image_is_a_start() -> None:

@@ -15,7 +15,7 @@ IMAGES = small_images(6)
 def test_it_answers_as_the_network_does_and_counts() -> None:
     net = small_net()
     query = Query(net)
-    assert torch.equal(query(IMAGES), net(IMAGES).detach())
+    torch.testing.assert_close(query(IMAGES), net(IMAGES).detach())
     query(IMAGES[:2])
     assert (query.count, query.left) == (8, None)
 

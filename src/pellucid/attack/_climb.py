@@ -14,6 +14,7 @@ from pellucid.models import paced
 from pellucid.progress import steps as progress
 
 from ._balls import anywhere, direction, projected, within
+from ._layout import Layout
 from ._losses import Loss, loss_of
 from ._question import check_attack, check_epsilon, is_adversarial, lead
 from ._slopes import Slope, logits_of, slope
@@ -93,7 +94,7 @@ def climb(
                 start = within(images, images + drawn, how.epsilon, how.norm)
             run.from_start(start, done)
     run.warn()
-    return run.best
+    return run.best.contiguous()
 
 
 def _asker(model: nn.Module, loss: Loss) -> Ask:
@@ -132,6 +133,8 @@ class _Run:
     ask: Ask
 
     def __post_init__(self) -> None:
+        self.layout = Layout(self.model)
+        self.images = self.layout.of(self.images)
         self.best = self.images.clone()
         self.leads = self.images.new_full((len(self.images),), -math.inf)
         self.is_done = torch.zeros(len(self.images), dtype=torch.bool, device=self.images.device)
@@ -141,7 +144,7 @@ class _Run:
         some = self._some(torch.where(_spread(self.is_done), self.best, start))
         for step in range(self.how.steps):
             if len(some.rows):
-                found = self.ask(some.now, self.targets[some.rows])
+                found = self._slopes(some)
                 self.trace.passed(some.rows, forward=found.passes, backward=found.passes)
                 self.trace.note(some.rows, found.value)
                 if step == 0:
@@ -156,11 +159,16 @@ class _Run:
         else:
             self.best[some.rows] = some.now
 
+    def _slopes(self, some: "_Some") -> Slope:
+        targets = self.targets[some.rows]
+        return self.layout.asked(lambda now: self.ask(now, targets), some.now)
+
     def look(self, some: "_Some") -> None:
         """Keep what is better, by one more pass."""
         if len(some.rows):
             self.trace.passed(some.rows)
-            self._keep(some, logits_of(self.model, some.now, self.targets[some.rows]))
+            targets = self.targets[some.rows]
+            self._keep(some, self.layout.asked(lambda now: logits_of(self.model, now, targets), some.now))
 
     def clean(self) -> "_Some":
         """The images as they are."""
@@ -171,7 +179,9 @@ class _Run:
         bound = self.how.epsilon if self.how.norm == "linf" else 1.0
         low, high = (self.images - bound).clamp_(min=0), (self.images + bound).clamp_(max=1)
         rows = torch.arange(len(now), device=now.device)
-        return self._left(_Some(rows, now.clone(), low, high, torch.zeros_like(now) if self.how.momentum else now))
+        return self._left(
+            _Some(rows, self.layout.of(now).clone(), low, high, torch.zeros_like(now) if self.how.momentum else now)
+        )
 
     def _left(self, some: "_Some") -> "_Some":
         """Those of some images that still pass."""

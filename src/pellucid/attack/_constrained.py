@@ -102,7 +102,7 @@ class _One:
     def ask(self, flat: Pixels, constant: float) -> tuple[float, Pixels]:
         """constant x squared change + cross-entropy at these pixels, and its gradient, both in float64."""
         now = self.image_of(flat)
-        found = slope(self.model, now, self.target, loss_of("ce", targeted=True))
+        found = slope(self.model, now, self.target, loss_of("ce", targeted=True), is_checked=True)
         away = now - self.image
         size = float(away.square().sum())
         self.see(now, found.logits, size)

@@ -160,7 +160,7 @@ class _Run:
             if len(some.rows):
                 bent = some.free.tanh()
                 now, own = (bent + 1) / 2, self.targets[some.rows]
-                found = slope(self.model, now, own, self._shortfall)
+                found = slope(self.model, now, own, self._shortfall, is_checked=True)
                 away = now - self.images[some.rows]
                 reached[some.rows] |= self._keep(some.rows, now, away, found)
                 loss = away.flatten(1).square().sum(dim=1) + some.constant * found.value

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from pellucid.checks import check_count, check_eval
 
+from ._layout import Layout
+
 
 class BudgetSpentError(RuntimeError):
     """More images were asked than the cap allows."""
@@ -35,6 +37,7 @@ class Query:
         self.count = 0
         self.found = 0
         self._answers: dict[bytes, Tensor] = {}
+        self._layout = Layout(model)
 
     @property
     def left(self) -> int | None:
@@ -67,7 +70,7 @@ class Query:
     def _ask(self, images: Tensor) -> Tensor:
         if self.left is not None and len(images) > self.left:
             raise BudgetSpentError(f"{len(images)} more images asked, but only {self.left} of {self.most} are left")
-        answer = self.model(images)
+        answer: Any = self._layout.asked(self.model, images)
         if not isinstance(answer, Tensor) or answer.ndim not in {1, 2} or len(answer) != len(images):
             given = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
             raise ValueError(f"a black box must answer {len(images)} images with ({len(images)}, K), got {given}")
