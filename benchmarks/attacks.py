@@ -7,8 +7,9 @@
 Every side gets the same network, images and settings in the same process. `pace` asks in turn (ours, theirs, ours, ...)
 and prints the medians and the median of the ratios of neighbours, ours / theirs (under 1: we are faster); "same work"
 takes every step of every image, as the peer does, "as is" stops an image at its first success, as pellucid does unless
-told otherwise. `rates` prints the share of the rightly classified images that are broken, with its interval, and the
-median change, all judged by a fresh pass. `pixels` gives one-pixel success and queries for 1, 3 and 5 pixels.
+told otherwise. `rates` prints the share of the rightly classified images that are broken within --epsilon 255ths, with
+its interval, and the median change, all judged by a fresh pass; fooling reaches for random classes. `pixels` gives
+one-pixel success and queries for 1, 3 and 5 pixels.
 
 MODEL and DATA are as on pellucid's command line; left out, a small net is trained on the digits first (about 10 s).
 """
@@ -111,9 +112,8 @@ def paired(net: nn.Module, images: Tensor, targets: Tensor) -> list[tuple[str, s
     return found
 
 
-def rates(net: nn.Module, images: Tensor, targets: Tensor, only: Sequence[str]) -> None:
+def rates(net: models.Model, images: Tensor, targets: Tensor, epsilon: float, only: Sequence[str]) -> None:
     boxed = foolbox.PyTorchModel(net, bounds=(0, 1), device=images.device)
-    epsilon = 4 / 255
 
     def fool(one: object, bound: float | None) -> Make:
         return lambda: one(boxed, images, targets, epsilons=bound)[1]  # type: ignore[operator]
@@ -148,6 +148,13 @@ def rates(net: nn.Module, images: Tensor, targets: Tensor, only: Sequence[str]) 
             "torchattacks, c = 1": torchs(torchattacks.CW(net, c=1, steps=200, lr=0.01)),
         },
     }
+    source = torch.Generator().manual_seed(0)
+    goals = (targets + torch.randint(1, len(net.classes), targets.shape, generator=source)) % len(net.classes)
+    peers |= {
+        "fooling": {"pellucid": lambda: attack.fooling(net, images, goals)},
+        "shapes": {"pellucid": lambda: attack.shapes(net, images, targets, max_queries=1000)},
+        "strong": {"pellucid": lambda: attack.strong(net, images, targets, epsilon=epsilon, max_queries=500)},
+    }
     print("attack          by                   broken, %  95 % interval   median l2  median linf    time")
     for name, sides in peers.items():
         if only and name not in only:
@@ -156,7 +163,8 @@ def rates(net: nn.Module, images: Tensor, targets: Tensor, only: Sequence[str]) 
             began = time.perf_counter()
             made = make().clamp(0, 1)
             spent = time.perf_counter() - began
-            found = outcome(net, images, made, targets)
+            aims = {"targets": goals, "targeted": True} if name == "fooling" else {"targets": targets}
+            found = outcome(net, images, made, **aims)
             here, share = ~found.is_done & found.success, found.rate
             l2, linf = (float(size[here].median()) if here.any() else float("nan") for size in (found.l2, found.linf))
             span = f"{100 * share.low:.1f} to {100 * share.high:.1f}"
@@ -214,6 +222,7 @@ def main() -> None:
         "--data", help="labelled images; none takes CIFAR-10's test part, or the digits' without a model"
     )
     parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--epsilon", type=float, default=4, help="of rates, in 255ths")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", type=lambda words: words.split(","), default=[])
     args = parser.parse_args()
@@ -225,7 +234,7 @@ def main() -> None:
     if args.what == "pace":
         pace(net, images, targets, args.repeats, args.only)
     elif args.what == "rates":
-        rates(net, images, targets, args.only)
+        rates(net, images, targets, args.epsilon / 255, args.only)
     else:
         pixels(net, images, targets)
 
