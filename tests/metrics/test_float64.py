@@ -55,6 +55,15 @@ CASES: dict[str, Callable[..., Any]] = {
         heat.flatten().gt(0).long(), heat.flatten().gt(1).long(), 2
     ),
     "heat_boxes": lambda _model, _images, heat: metrics.heat_boxes(heat),
+    "failure_table": lambda _model, images, _heat: metrics.ranking.failure_table(
+        {"x": images.flatten()}, images.flatten() > 0.5, draws=2
+    ),
+    "detection_table": lambda _model, images, heat: metrics.ranking.detection_table(
+        {"x": images.flatten()}, {"x": heat.flatten()}, draws=2
+    ),
+    "threshold_for_accuracy": lambda _model, images, _heat: metrics.ranking.threshold_for_accuracy(
+        images.flatten(), images.flatten() > 0.5
+    ),
 }
 PROPERTIES = ("accuracy", "drop_percent", "increase_percent", "final", "lowest")
 

@@ -1,6 +1,6 @@
 """Numbers from predictions: pure functions of tensors."""
 
-from . import explanation
+from . import explanation, ranking
 from .boxes import Box, best_iou, box_iou, heat_boxes
 from .calibration import Reliability, brier, expected_calibration_error, reliability
 from .classification import (
@@ -36,6 +36,7 @@ __all__ = [
     "in_top_k",
     "per_class",
     "proportion",
+    "ranking",
     "reliability",
     "strongest_confusions",
     "student",
