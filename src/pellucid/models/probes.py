@@ -74,6 +74,22 @@ def activations(model: nn.Module, layers: Sequence[str | nn.Module]) -> Iterator
 
 
 @contextmanager
+def inputs_of(model: nn.Module, layer: str | nn.Module) -> Iterator[dict[str, Tensor]]:
+    """Record what a layer is given (of several arguments, the first tensor) in the passes made inside the block."""
+    name, module = find_layer(model, layer)
+    recorded: dict[str, Tensor] = {}
+
+    def hook(_module: nn.Module, inputs: Any) -> None:
+        found = first_tensor(inputs)
+        if found is None:
+            raise ValueError(f"layer {name!r} is given no tensor")
+        recorded[name] = found
+
+    with hooked([], [(module, hook)]):
+        yield recorded
+
+
+@contextmanager
 def graph_from(model: nn.Module, layer: str | nn.Module) -> Iterator[dict[str, Tensor]]:
     """Like `activations` for one layer, but the graph starts there: cheaper when no gradient goes further back.
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from pellucid.models import Plan, evaluate
 from pellucid.models.dropouts import Thinned, random_sites, thinned
 
+from ._logits import probabilities
 from ._question import check_sampling
-from ._rows import probabilities
 
 
 def mc_dropout(

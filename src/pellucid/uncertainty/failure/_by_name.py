@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.uncertainty import scores
+from pellucid.uncertainty._logits import remainder
 from pellucid.uncertainty.mc_dropout import mc_dropout
-from pellucid.uncertainty.ood._logits import remainder
 
 from ._pictures import Pictures, parts_of
 from .doctor import odds

@@ -1,15 +1,14 @@
 """What a classifier makes of images before its last linear layer: found by running it, not by its name."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from pellucid.models import evaluate, unvaried
-from pellucid.models.probes import activations, calls, find_layer, first_tensor, hooked
-from pellucid.uncertainty.ood._logits import as_logits, checked
+from pellucid.models.probes import activations, calls, find_layer, inputs_of
+from pellucid.uncertainty._logits import as_logits, checked
 
 from ._pictures import Pictures, parts_of
 
@@ -86,23 +85,9 @@ def read(model: nn.Module, images: Pictures, place: Place) -> tuple[Tensor, Tens
     return features.float(), as_logits(logits)
 
 
-@contextmanager
-def _recorded(model: nn.Module, place: Place) -> Iterator[dict[str, Tensor]]:
+def _recorded(model: nn.Module, place: Place) -> AbstractContextManager[dict[str, Tensor]]:
     """What the passes made inside the block give at the place."""
-    if not place.is_input:
-        with activations(model, [place.name]) as found:
-            yield found
-        return
-    recorded: dict[str, Tensor] = {}
-
-    def keep(_module: nn.Module, inputs: object) -> None:
-        given = first_tensor(inputs)
-        if given is None:
-            raise ValueError(f"layer {place.name!r} is given no tensor")
-        recorded[place.name] = given
-
-    with hooked([], [(find_layer(model, place.name)[1], keep)]):
-        yield recorded
+    return inputs_of(model, place.name) if place.is_input else activations(model, [place.name])
 
 
 def _vectors(found: dict[str, Tensor], place: Place, rows: int) -> Tensor:

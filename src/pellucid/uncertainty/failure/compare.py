@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pellucid.checks import check_count, check_eval, near
 from pellucid.metrics.ranking import FailureTable, failure_table
 from pellucid.models import are_probabilities, evaluate, unvaried
-from pellucid.uncertainty.ood._logits import as_logits, checked
+from pellucid.uncertainty._logits import as_logits, checked
 
 from . import _by_name
 from ._pictures import Pictures, check_classes, keys_of, labels_of, parts_of, shared

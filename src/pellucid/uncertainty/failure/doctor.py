@@ -9,7 +9,7 @@ import math
 from torch import Tensor, nn
 
 from pellucid.checks import check_choice
-from pellucid.uncertainty.ood._logits import logits_of, remainder
+from pellucid.uncertainty._logits import logits_of, remainder
 
 VARIANTS = ("alpha", "beta")
 

@@ -7,7 +7,7 @@ NeurIPS 2019, section 2.1. https://arxiv.org/abs/1910.04851
 from torch import Tensor, nn
 
 from pellucid.checks import check_eval
-from pellucid.uncertainty.ood._logits import logits_of
+from pellucid.uncertainty._logits import logits_of
 
 from ._pictures import check_classes, labels_of
 

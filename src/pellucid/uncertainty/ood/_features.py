@@ -1,7 +1,6 @@
 """What a network has made of images before its last layer, or at layers named."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.models import evaluate, unvaried
-from pellucid.models.probes import activations, calls, find_layer, first_tensor, hooked
+from pellucid.models.probes import activations, calls, find_layer, inputs_of
 
 
 def head_of(model: nn.Module, images: Tensor) -> str:
@@ -44,7 +43,7 @@ def linear_head_of(model: nn.Module, images: Tensor, method: str) -> tuple[str, 
     name = head_of(model, images)
     module = find_layer(model, name)[1]
     if isinstance(module, nn.Linear):
-        with torch.no_grad(), given(model, name) as found:
+        with torch.no_grad(), inputs_of(model, name) as found:
             logits = model(images[:1].detach())
         x = found[name]
         if x.ndim == 2 and isinstance(logits, Tensor):
@@ -74,7 +73,7 @@ def features_of(model: nn.Module, images: Tensor, *, head: str, layers: Sequence
     """
     names = list(layers) or [head]
     widths: list[int] = []
-    with activations(model, layers) if layers else given(model, head) as found:
+    with activations(model, layers) if layers else inputs_of(model, head) as found:
 
         def read(_outputs: object, rows: Tensor) -> Tensor:
             missing = next((name for name in names if name not in found), None)
@@ -88,21 +87,6 @@ def features_of(model: nn.Module, images: Tensor, *, head: str, layers: Sequence
     if not torch.isfinite(every).all():
         raise ValueError(f"the features of {', '.join(names)} are not finite: the weights hold NaN, or it overflows")
     return list(torch.split(every, widths, dim=1))
-
-
-@contextmanager
-def given(model: nn.Module, layer: str) -> Iterator[dict[str, Tensor]]:
-    """Record what a layer is given, in the forward passes made inside the block."""
-    recorded: dict[str, Tensor] = {}
-
-    def keep(_module: nn.Module, inputs: Any) -> None:
-        found = first_tensor(inputs)
-        if found is None:
-            raise ValueError(f"layer {layer!r} is given no tensor")
-        recorded[layer] = found
-
-    with hooked([], [(find_layer(model, layer)[1], keep)]):
-        yield recorded
 
 
 def _vectors(found: Tensor, name: str, rows: int) -> Tensor:

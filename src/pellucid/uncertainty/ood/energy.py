@@ -7,8 +7,7 @@ https://arxiv.org/abs/2010.03759
 from torch import Tensor, nn
 
 from pellucid.uncertainty import scores
-
-from ._logits import check_temperature, raw_logits_of
+from pellucid.uncertainty._logits import check_temperature, raw_logits_of
 
 
 def energy(model: nn.Module, images: Tensor, *, temperature: float = 1.0) -> Tensor:

@@ -6,7 +6,7 @@ https://doi.org/10.1002/j.1538-7305.1948.tb01338.x
 
 from torch import Tensor, nn
 
-from ._logits import logits_of
+from pellucid.uncertainty._logits import logits_of
 
 
 def entropy(model: nn.Module, images: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ Detection for Real-World Settings", ICML 2022, section 3. https://arxiv.org/abs/
 
 from torch import Tensor, nn
 
-from ._logits import raw_logits_of
+from pellucid.uncertainty._logits import raw_logits_of
 
 
 def max_logit(model: nn.Module, images: Tensor) -> Tensor:

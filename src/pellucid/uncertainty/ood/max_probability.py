@@ -6,7 +6,7 @@ ICLR 2017. https://arxiv.org/abs/1610.02136
 
 from torch import Tensor, nn
 
-from ._logits import logits_of, remainder
+from pellucid.uncertainty._logits import logits_of, remainder
 
 
 def max_probability(model: nn.Module, images: Tensor) -> Tensor:

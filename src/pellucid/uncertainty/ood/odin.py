@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from pellucid.checks import check_eval, check_images, check_range
 from pellucid.models import differentiate, unvaried
-
-from ._logits import as_logits, check_temperature, checked, logits_beyond, remainder
+from pellucid.uncertainty._logits import as_logits, check_temperature, checked, logits_beyond, remainder
 
 
 def odin(

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from pellucid.checks import check_choice, check_eval, check_images
 from pellucid.metrics.ranking import false_positive_rate
 from pellucid.models import Plan, evaluate
+from pellucid.uncertainty._logits import as_logits, checked, remainder
 
-from ._logits import as_logits, checked, remainder
 from ._sets import check_apart, check_same_shape
 from .odin import surer
 

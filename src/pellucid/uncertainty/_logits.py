@@ -1,4 +1,4 @@
-"""A network's logits, and one minus the largest probability to the last digit."""
+"""A network's logits and probabilities, and one minus the largest of these to the last digit."""
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +65,16 @@ def checked(outputs: object) -> Tensor:
     if not torch.isfinite(outputs).all():
         raise ValueError("the model's logits are not finite: its weights hold NaN, or the input overflows")
     return outputs.float() if outputs.dtype in {torch.float16, torch.bfloat16} else outputs
+
+
+def probabilities(outputs: object) -> Tensor:
+    """Class probabilities (R, K), float32 at least, of logits (R, K), or of rows that sum to 1 already.
+
+    Raises:
+        ValueError: no finite matrix of at least two columns.
+    """
+    found = checked(outputs)
+    return found if are_probabilities(found) else found.softmax(dim=1)
 
 
 def remainder(logits: Tensor) -> Tensor:
