@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from pellucid.foundations.bases import Gaussian, Linear, Polynomial
+from pellucid.foundations.bases import Basis, Gaussian, Linear, Polynomial
 from pellucid.foundations.bayesian_linear import BayesianLinearRegression
 from pellucid.foundations.bayesian_logistic import BayesianLogisticRegression
 from pellucid.foundations.dropout_mlp import DropoutMLP
@@ -34,7 +34,11 @@ TONES = ("#0b6e8f", "#c2410c", "#6d3fc0", "#3f7d20", "#a8760a", "#b0257f")
 def regression() -> None:
     """A hole in the data, a polynomial and bumps, side by side."""
     figure = Figure(figsize=(13.5, 4.4), dpi=100, layout="constrained")
-    shown = (("line-gap", Linear(), False), ("rising-sine", Polynomial(), True), ("rising-sine", Gaussian(), False))
+    shown: tuple[tuple[str, Basis, bool], ...] = (
+        ("line-gap", Linear(), False),
+        ("rising-sine", Polynomial(), True),
+        ("rising-sine", Gaussian(), False),
+    )
     for part, (name, basis, log) in zip(figure.subfigures(1, 3), shown, strict=True):
         known = regression_set(name)
         model = BayesianLinearRegression(basis, alpha=known.alpha, sigma=known.sigma).fit(known.inputs, known.targets)
@@ -65,7 +69,7 @@ def two_moons() -> None:
     """A plain network, a variational one and MC dropout: probability over its standard deviation."""
     points = moons()
     x, y, spots = square(points.values, places=101)
-    learners = {
+    learners: dict[str, DropoutMLP | VariationalMLP] = {
         "plain network": DropoutMLP(p=0.0),
         "variational": VariationalMLP(),
         "MC dropout, p = 0.2": DropoutMLP(),

@@ -179,8 +179,11 @@ def test_what_cannot_be_tested_says_why() -> None:
     wrong = asked(Brightness(), images, 1 - targets)
     assert all(wrong[name].told.startswith("Not tested: no image needs an attack") for name in NAMES[1:5])
     black = asked(Brightness(), images, targets, method=partial(attack.square, max_queries=60))
-    assert black["black box"].told == "Not tested: the attack takes no gradients itself, as square."
+    assert black["black box"].told == "Not tested: the attack takes no gradients itself, as square takes none."
     assert black["gradients"].told == "Not tested: the attack takes no gradients."
+    assert [name for name in NAMES if not black[name].is_tested] == ["black box", "gradients", "wrapper"]
+    own = asked(Brightness(), images, targets, method=partial(attack.one_pixel, population=4, generations=1))
+    assert "Not tested: the attack's changes are of a kind of their own" in own["unbounded"].told, "1 pixel is not any"
     other = asked(Brightness(), images, targets, norm="l1", epsilon=2.0)
     assert other["black box"].told.startswith("Not tested: square cannot be asked (norm must be")
     still = asked(Brightness(), images, targets, epsilon=0.0)
@@ -194,6 +197,13 @@ def test_a_targeted_attack_is_tested_too() -> None:
     found = asked(Brightness(), images, torch.zeros(3, dtype=torch.int64), targeted=True, epsilon=0.2)
     assert ringing(found) == []
     assert found["unbounded"].told.startswith("All 2 images"), "the third is called the target already"
+
+
+def test_an_epsilon_is_measured_in_the_attacks_own_norm() -> None:
+    images, targets = gray(0.6, 0.7), torch.tensor([1, 1])
+    found = asked(Brightness(), images, targets, method=partial(attack.boundary, max_queries=40), epsilon=4.0)
+    assert found["larger epsilon"].told.endswith(" at 4.")
+    assert "/255" not in found["larger epsilon"].told
 
 
 def test_refusals() -> None:

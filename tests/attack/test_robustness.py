@@ -170,3 +170,13 @@ def test_a_targeted_attack_must_be_asked_so() -> None:
         assert attack.aims(name) == "reach"
     assert attack.aims("pgd") == "both"
     assert attack.aims(Lost()) == "leave"
+
+
+def test_the_norm_is_the_attacks_own() -> None:
+    alone = {"boundary": "l2", "carlini_wagner": "l2", "fooling": "l2"}
+    alone |= dict.fromkeys(["one_pixel", "shapes", "latent", "patch"], "linf")
+    assert {name: attack.norm_of(name) for name in alone} == alone
+    assert {name: attack.norm_of(name, "l1") for name in alone} == alone, "what it has not is not asked of it"
+    assert [attack.norm_of("pgd"), attack.norm_of("pgd", "l1"), attack.norm_of("deepfool")] == ["linf", "l1", "l2"]
+    curve = robustness(brightness(), gray(0.6), torch.tensor([1]), epsilons=(0, 2, 4), method="boundary")
+    assert curve.epsilons == (0, 2, 4), "an l2 length may be above 1"

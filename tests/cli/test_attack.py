@@ -15,6 +15,7 @@ from PIL import Image
 
 from pellucid import attack, data, models
 from pellucid.cli import attack as verb
+from pellucid.cli._attack_facts import _median
 from pellucid.cli._attack_made import write_made
 from pellucid.methods import methods, options
 
@@ -165,7 +166,7 @@ def test_a_class_to_reach(call: Call, place: Path, model: models.Model, model_fo
     assert any(table["success"])
     assert summary(place / "out")["target"] == "goldfish"
     page = (place / "out/index.html").read_text()
-    assert "become “goldfish” by PGD within 1 in linf" in page
+    assert "are called “goldfish”, by changes of at most 1 in linf" in page
 
 
 def test_the_same_images_on_a_second_model(call: Call, place: Path, model: models.Model, model_folder: Path) -> None:
@@ -281,7 +282,8 @@ def test_names_in_the_page_are_escaped(call: Call, place: Path, model: models.Mo
         ("--targeted goldfish,cock", "targeted must be one class, got 2: goldfish,cock"),
         ("--method fooling", "fooling makes images reach a class: name it with --targeted CLASS"),
         ("--method deepfool --targeted cock", "deepfool cannot be targeted: it makes images leave their class"),
-        ("--method carlini_wagner --norm l2", "norm was given, but carlini_wagner has one alone"),
+        ("--method carlini_wagner --norm l2", "norm was given, but carlini_wagner has one alone, l2"),
+        ("--method shapes --epsilon 8", "epsilon must be in image units, at most 1, got 8: 8/255 was meant?"),
         ("--square.max-queries 5", "square.max-queries was given, but the method is pgd"),
         ("--pgd.steps 0", "steps must be at least 1, got 0"),
         ("--pgd.steps many", "pgd.steps must be a whole number, got many"),
@@ -326,9 +328,40 @@ def test_an_interruption_leaves_nothing(
     assert content(place) == before
 
 
+def test_an_epsilon_in_l2_may_be_above_1_and_is_told_so(call: Call, place: Path, model_folder: Path) -> None:
+    pictures(place, "a.png")
+    words = ("attack", model_folder, "a.png", "--method", "boundary", "--boundary.max-queries", "12")
+    said = call(*words, "--epsilon", "2", "--sweep", "0,1,2", "--no-alarms", "-o", "out")
+    assert (said.code, said.err) == (0, "")
+    assert summary(place / "out")["norm"] == "l2"
+    page = (place / "out/index.html").read_text()
+    assert "epsilon, in image units (l2)" in page
+
+
 def test_every_method_and_option_that_words_can_give_has_a_flag(call: Call) -> None:
     told = call("attack", "--help").out
+    assert told.index("--force") < told.index("--method apgd:") < told.index("--apgd.steps"), "what all share first"
+    assert "22 % and" in " ".join(told.split())
+    assert "_typehint" not in told, "a % in a docstring is no place to be filled in"
+    assert "--apgd.compact {true,false}" in told
     for name, method in methods(attack, taking="trace").items():
         for option in options(method):
             is_skipped = option.name in verb._skipped(method)
             assert (f"--{name}.{option.name.replace('_', '-')} " in told) != is_skipped, f"{name} {option.name}"
+
+
+def test_what_is_said_of_one_image_is_what_came_of_it(
+    call: Call, place: Path, model: models.Model, model_folder: Path
+) -> None:
+    names = [f"{letter}.png" for letter in "abcdefgh"]
+    pictures(place, *names)
+    words = ("attack", model_folder, *names, "--targeted", "goldfish", "--epsilon", "30/255", "--pgd.alpha", "0.2")
+    assert call(*words, "--pgd.steps", "4", "--no-alarms", "-o", "out").code == 0
+    table = pq.read_table(place / "out/outcome.parquet").to_pydict()
+    page = (place / "out/index.html").read_text()
+    rows = list(zip(table["is_done"], table["success"], table["before"], table["after"], strict=True))
+    assert page.count("stands: still") == sum(not hit and was == now for _, hit, was, now in rows)
+    assert page.count("misses the target: called") == sum(not hit and was != now for _, hit, was, now in rows) > 0
+    sizes = [size for size, (done, hit, _, _) in zip(table["l2"], rows, strict=True) if hit and not done]
+    assert summary(place / "out")["median_of_successes"]["l2"] == pytest.approx(float(np.median(sizes)))
+    assert _median(torch.tensor([1, 2])) == 1.5, "as the table of the page has it"

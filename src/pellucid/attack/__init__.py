@@ -9,7 +9,7 @@ from ._pixels import ChangedPixels
 from ._printed import read_patch, write_patch
 from ._question import check_epsilon
 from ._walks import Walk
-from .aims import aims, attack_of
+from .aims import aims, attack_of, norm_of
 from .alarms import Alarm, alarms, shown_epsilon
 from .apgd import apgd
 from .boundary import boundary
@@ -63,6 +63,7 @@ __all__ = [
     "fooling",
     "latent",
     "mi_fgsm",
+    "norm_of",
     "one_pixel",
     "outcome",
     "patch",

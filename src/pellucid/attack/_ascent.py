@@ -15,9 +15,10 @@ from ._balls import anywhere, within
 from ._halving import halving
 from ._question import check_epsilon
 from ._slopes import Slope
+from ._smallest import spread
 from ._sparse import onto, sparse
 from ._standing import Standing
-from ._track import Pace, Track, begun, only, spread
+from ._track import Pace, Track, begun, only
 from .trace import Trace
 
 Ask: TypeAlias = Callable[[Tensor, Tensor], Slope]

@@ -1,7 +1,6 @@
 """Climbing a loss inside a ball, step by step: what the gradient-sign attacks share."""
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -18,6 +17,8 @@ from ._layout import Layout
 from ._losses import Loss, loss_of
 from ._question import check_attack, check_epsilon, is_adversarial, lead
 from ._slopes import Slope, logits_of, slope
+from ._smallest import spread
+from ._standing import warn_of_vanished
 from .trace import Trace
 
 Ask: TypeAlias = Callable[[Tensor, Tensor], Slope]
@@ -93,7 +94,7 @@ def climb(
                 drawn = anywhere(images.shape, how.epsilon, how.norm, source).to(images)
                 start = within(images, images + drawn, how.epsilon, how.norm)
             run.from_start(start, done)
-    run.warn()
+    warn_of_vanished(run.trace, stacklevel=4)
     return run.best.contiguous()
 
 
@@ -141,7 +142,7 @@ class _Run:
 
     def from_start(self, start: Tensor, done: Callable[[int], None]) -> None:
         """All steps, from one start."""
-        some = self._some(torch.where(_spread(self.is_done), self.best, start))
+        some = self._some(torch.where(spread(self.is_done), self.best, start))
         for step in range(self.how.steps):
             if len(some.rows):
                 found = self._slopes(some)
@@ -215,19 +216,5 @@ class _Run:
             clean = self.images[some.rows]
             moved = projected(moved.sub_(clean), how.epsilon, how.norm).add_(clean)
         moved = torch.clamp(moved, some.low, some.high)
-        some.now = moved if bool(moving.all()) else torch.where(_spread(moving), moved, some.now)
+        some.now = moved if bool(moving.all()) else torch.where(spread(moving), moved, some.now)
         self.trace.iterations[some.rows[moving].cpu()] += 1
-
-    def warn(self) -> None:
-        """Say which images had nothing to climb."""
-        count = int(self.trace.vanished.sum())
-        if count:
-            warnings.warn(
-                f"the gradient of {count} of {len(self.images)} images is zero at the start, so that they hardly "
-                "moved: the loss is saturated (try loss='margin' or 'dlr'), or the network hides it (try square)",
-                stacklevel=4,
-            )
-
-
-def _spread(rows: Tensor) -> Tensor:
-    return rows[:, None, None, None]

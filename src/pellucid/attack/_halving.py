@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ._balls import direction, within
-from ._track import Track, spread
+from ._smallest import spread
+from ._track import Track
 
 ENOUGH = 0.75
 """Share of the steps between two checkpoints that must raise the loss, or they were too long (rho)."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._track import Track, spread
+from ._smallest import spread
+from ._track import Track
 
 FIRST = 0.2
 """Share of the values that the first steps move."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ._slopes import Slope
+from ._smallest import spread
 
 
 @dataclass
@@ -58,8 +59,3 @@ def only(held: Held, kept: Tensor) -> Held:
     """The rows (n,), bool, of a track or of its pace."""
     every = {field.name: getattr(held, field.name) for field in fields(held)}
     return replace(held, **{name: value[kept] for name, value in every.items() if isinstance(value, Tensor)})
-
-
-def spread(rows: Tensor) -> Tensor:
-    """A number a row (n,), to be spread over the row, (n, 1, 1, 1)."""
-    return rows[:, None, None, None]

@@ -1,4 +1,4 @@
-"""Which attack a name means, and whether it makes images leave a class or reach one."""
+"""Which attack a name means, whether it makes images leave a class or reach one, and what its epsilon measures."""
 
 import inspect
 import re
@@ -35,12 +35,28 @@ def aims(method: str | Attack) -> str:
 
     One without that option reaches them if its docstring calls the targets the classes to reach.
     """
-    attack = attack_of(method)
-    if "targeted" in inspect.signature(attack).parameters:
+    if "targeted" in inspect.signature(attack_of(method)).parameters:
         return "both"
+    return "reach" if "to reach" in _told(method, "targets") else "leave"
+
+
+def norm_of(method: str | Attack, norm: str = "") -> str:
+    """The norm that an attack's epsilon is measured in: the one asked for where it has several, or its default of them.
+
+    One without the option `norm` is l2 if its docstring says so of epsilon, else linf.
+    """
+    option = inspect.signature(attack_of(method)).parameters.get("norm")
+    if option is not None:
+        return norm or str(option.default)
+    return "l2" if "l2" in _told(method, "epsilon") else "linf"
+
+
+def _told(method: str | Attack, name: str) -> str:
+    """What an attack's docstring says of an argument."""
+    attack = attack_of(method)
     told = attack.func.__doc__ if isinstance(attack, partial) else attack.__doc__
-    line = re.search(r"^ {8}targets: (.+)$", told or "", re.MULTILINE)
-    return "reach" if line is not None and "to reach" in line[1] else "leave"
+    line = re.search(rf"^ {{8}}{name}: (.+)$", told or "", re.MULTILINE)
+    return line[1] if line is not None else ""
 
 
 def check_aim(method: str | Attack, *, targeted: bool) -> None:

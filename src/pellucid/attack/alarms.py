@@ -22,7 +22,7 @@ from pellucid.progress import steps as progress
 from ._question import check_attack, check_epsilon, is_adversarial
 from ._slopes import logits_of
 from ._tried import Tried, tried
-from .aims import Attack, attack_of, check_aim
+from .aims import Attack, attack_of, check_aim, norm_of
 
 HARDER = "more steps, restarts, another loss"
 """What makes most attacks stronger."""
@@ -35,6 +35,7 @@ class Alarm:
     name: str
     rings: bool  # the robustness that was measured is not to be believed
     told: str  # one or two sentences with the numbers; what to do, where it rings; why, where it could not be tested
+    is_tested: bool = True  # nothing could be compared otherwise: that it is quiet means nothing
 
 
 def alarms(
@@ -77,6 +78,7 @@ def alarms(
         ValueError: an argument is out of its range, or the model is training.
     """
     images, targets = check_attack(model, images, targets)
+    norm = norm_of(method, norm)
     check_epsilon(epsilon, norm)
     check_aim(method, targeted=targeted)
     source = torch.Generator().manual_seed(0) if generator is None else generator
@@ -128,15 +130,19 @@ class _Case:
     def reason(self) -> str:
         """Why nothing can be compared; "" where it can."""
         if not len(self.images):
-            return "Not tested: no image needs an attack, as the model calls them all wrong (or the target) already."
+            return "no image needs an attack, as the model calls them all wrong (or the target) already"
         if not self.epsilon:
-            return "Not tested: the attack was given no size of the change above 0."
+            return "the attack was given no size of the change above 0"
         return ""
 
     @property
     def has_norms(self) -> bool:
         """Whether the attack's changes fill a ball that other attacks have too."""
         return "norm" in inspect.signature(self.attack).parameters
+
+
+def _untested(name: str, why: str) -> Alarm:
+    return Alarm(name, False, f"Not tested: {why}.", is_tested=False)
 
 
 def _stillness(case: _Case, images: Tensor, targets: Tensor, before: Tensor) -> Alarm:
@@ -158,7 +164,7 @@ def _growth(case: _Case) -> Alarm:
     """A larger epsilon never does better than a smaller one."""
     name = "larger epsilon"
     if case.reason or case.epsilon is None:
-        return Alarm(name, False, case.reason)
+        return _untested(name, case.reason)
     sizes = [case.epsilon / 4, case.epsilon / 2, case.epsilon]
     broken = [int(case.at(size).broken.sum()) for size in sizes]
     shown = [shown_epsilon(size, case.norm) for size in sizes]
@@ -173,7 +179,9 @@ def _unbounded(case: _Case) -> Alarm:
     """Where any change is allowed, every image can be broken."""
     name = "unbounded"
     if not len(case.images):
-        return Alarm(name, False, case.reason)
+        return _untested(name, case.reason)
+    if not case.has_norms and norm_of(case.attack) == "linf":
+        return _untested(name, "the attack's changes are of a kind of their own, and never just any change")
     count = case.images[0].numel()
     size = {"linf": 1.0, "l2": math.sqrt(count), "l1": float(count)}[case.norm]
     is_free = not case.has_norms and inspect.signature(case.attack).parameters["epsilon"].default is None
@@ -188,16 +196,16 @@ def _against(case: _Case, name: str, rival: Attack, max_queries: int | None) -> 
     """An attack that knows less never does better."""
     other = rival.__name__
     if case.reason:
-        return Alarm(name, False, case.reason)
+        return _untested(name, case.reason)
     if not case.has_norms:
-        return Alarm(name, False, f"Not tested: the attack's changes fill no ball in which {other} could be compared.")
+        return _untested(name, f"the attack's changes fill no ball in which {other} could be compared")
     own = case.at(case.epsilon)
     if name == "black box" and not bool(own.trace.backward.any()):
-        return Alarm(name, False, f"Not tested: the attack takes no gradients itself, as {other}.")
+        return _untested(name, f"the attack takes no gradients itself, as {other} takes none")
     try:
         found = case.ask(case.model, rival, case.images, case.targets, case.epsilon, max_queries=max_queries)
     except ValueError as error:  # such as a norm it has not: told, not hidden
-        return Alarm(name, False, f"Not tested: {other} cannot be asked ({error}).")
+        return _untested(name, f"{other} cannot be asked ({error})")
     mine, theirs = int(own.broken.sum()), int(found.broken.sum())
     budget = f", with {max_queries} queries each," if max_queries else ""
     told = f"Of {len(case.images)} images {other}{budget} breaks {theirs}, the attack {mine}"
@@ -210,10 +218,10 @@ def _gradients(case: _Case, one_step: Attack) -> Alarm:
     """Gradients are there, and following them for longer helps."""
     name = "gradients"
     if case.reason:
-        return Alarm(name, False, case.reason)
+        return _untested(name, case.reason)
     own = case.at(case.epsilon)
     if not bool(own.trace.backward.any()):
-        return Alarm(name, False, "Not tested: the attack takes no gradients.")
+        return _untested(name, "the attack takes no gradients")
     zero, count = int(own.trace.vanished.sum()), len(case.images)
     stand = int((own.trace.vanished & ~own.broken).sum())
     told = f"The gradient of {zero} of {count} images is zero at the start"
@@ -236,7 +244,7 @@ def _wrapper(
     """The wrapper says what the network says."""
     name = "wrapper"
     if network is None and not isinstance(model, Model):
-        return Alarm(name, False, "Not tested: the model is no wrapper, or its own network was not given.")
+        return _untested(name, "the model is no wrapper, or its own network was not given")
     is_by_hand = network is None
     if network is None and isinstance(model, Model):
         inside, mean, std = model.network, model.mean.to(images), model.std.to(images)

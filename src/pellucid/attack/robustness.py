@@ -20,7 +20,7 @@ from pellucid.progress import steps as progress
 from ._question import check_attack, check_epsilon, is_adversarial
 from ._slopes import logits_of
 from ._tried import Tried, tried
-from .aims import Attack, attack_of, check_aim
+from .aims import Attack, attack_of, check_aim, norm_of
 
 EPSILONS = (0.0, 0.5 / 255, 1 / 255, 2 / 255, 4 / 255, 8 / 255)
 
@@ -81,7 +81,7 @@ def robustness(
         ValueError: an argument is out of its range, or the model is training.
     """
     images, targets = check_attack(model, images, targets)
-    epsilons = _checked(epsilons, norm)
+    epsilons = _checked(epsilons, norm_of(method, norm))
     check_aim(method, targeted=targeted)
     attack = attack_of(method)
     source = torch.Generator().manual_seed(0) if generator is None else generator

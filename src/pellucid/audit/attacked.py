@@ -13,7 +13,7 @@ from torch import Tensor
 from pellucid.attack import mi_fgsm, outcome, pgd
 from pellucid.attack.robustness import Robustness, robustness
 from pellucid.data import ImageSet, batches
-from pellucid.metrics import Interval, bootstrap, proportion
+from pellucid.metrics import Interval, proportion
 from pellucid.models import Model
 from pellucid.progress import steps
 
@@ -76,8 +76,8 @@ class Attacked:
 
     @property
     def accuracy(self) -> tuple[Interval, ...]:
-        """E, share of the sample still right at each size, with its bootstrap band."""
-        return tuple(bootstrap((self.smallest > epsilon).double()) for epsilon in self.epsilons)
+        """E, share of the sample still right at each size, with its Wilson interval."""
+        return tuple(proportion(int((self.smallest > epsilon).sum()), len(self.rows)) for epsilon in self.epsilons)
 
     @property
     def half(self) -> float:

@@ -1,11 +1,12 @@
 """The numbers of one `pellucid attack`, and the sentences that tell them."""
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor
 
-from pellucid.attack import shown_epsilon
+from pellucid.attack import Alarm, shown_epsilon
 from pellucid.methods import title
 from pellucid.metrics import Interval
 from pellucid.report import Fact
@@ -24,7 +25,7 @@ def summary(found: Attacked) -> dict[str, Any]:
         "method": asked.method.__name__,
         "options": asked.own,
         "epsilon": asked.epsilon,
-        "norm": asked.norm or None,
+        "norm": asked.norm,
         "target": asked.target or None,
         "images": len(one),
         "labels": "of the set" if found.is_labelled else "called by the model",
@@ -39,7 +40,7 @@ def summary(found: Attacked) -> dict[str, Any]:
         "seconds": round(found.seconds, 3),
         "curve": _curve_numbers(found),
         "transfer": None,
-        "alarms": [{"name": alarm.name, "rings": alarm.rings, "told": alarm.told} for alarm in found.alarms],
+        "alarms": [asdict(alarm) for alarm in found.alarms],
         "unreadable": [{"file": error.file, "reason": error.reason} for error in found.errors],
     }
     if found.transfer is not None:
@@ -57,10 +58,10 @@ def facts(found: Attacked) -> list[Fact]:
     """The things worth knowing, each a sentence that stands alone."""
     one, hits = found.outcome, found.outcome.success & ~found.outcome.is_done
     method = title(found.asked.method)
-    goal = f"become “{found.asked.target}”" if found.asked.target else "become another class"
+    goal = f"are called “{found.asked.target}”" if found.asked.target else "are called another class"
     told = []
     if one.attacked:
-        text = f"{_share(int(hits.sum()), one.attacked, one.rate)} {goal} by {method}{_ball(found)}"
+        text = f"{method}: {_share(int(hits.sum()), one.attacked, one.rate)} {goal}{_ball(found)}"
         bits = f"; {percent(one.rate_8bit.value)} after rounding to 8 bits, as the files here are."
         told.append(Fact("Success", percent(one.rate.value), f"{text}{bits}"))
     else:
@@ -70,34 +71,43 @@ def facts(found: Attacked) -> list[Fact]:
     labels = "" if found.is_labelled else "; the images have no labels, so that the model's own calls count as right"
     told.append(Fact("Before", f"{done} of {len(one)}", f"{done} of {len(one)} images {before} any attack{labels}."))
     if bool(hits.any()):
-        linf, l2, l0 = (float(getattr(one, name)[hits].double().median()) for name in ("linf", "l2", "l0"))
+        linf, l2, l0 = (float(getattr(one, name)[hits].double().quantile(0.5)) for name in ("linf", "l2", "l0"))
         count = found.images[0, 0].numel()
         most = f"by at most {255 * linf:.3g}/255 each"
         text = f"The median success changes {100 * l0 / count:.3g} % of {count:,} pixels, {most}"
         told.append(Fact("Change", f"{255 * linf:.3g}/255", f"{text}; its L2 norm is {l2:.3g}."))
     told.append(cost_fact(found))
     if found.curve is not None:
-        last = found.curve.accuracy[-1]
+        last = found.curve.wilson[-1]  # the bootstrap's band is a point where none or all are left
         size = shown_epsilon(found.curve.epsilons[-1], found.asked.norm)
         held = "escape the target" if one.targeted else "are still right"
         told.append(
-            Fact("Robust", percent(last.value), f"At {size} {percent(last.value)} {held} (95 % band {band(last)}).")
+            Fact(
+                "Robust", percent(last.value), f"At {size}, {percent(last.value)} {held} (95 % interval {band(last)})."
+            )
         )
     if found.transfer is not None:
         told.append(_carried(found))
     if found.alarms:
         rings = [alarm.name for alarm in found.alarms if alarm.rings]
-        text = f"{counted(len(rings), 'alarm')} of {len(found.alarms)} ring: {', '.join(rings)}; see below what to do."
-        quiet = f"None of the {len(found.alarms)} alarms rings."
+        tested = sum(alarm.is_tested for alarm in found.alarms)
+        left = "" if tested == len(found.alarms) else f"; {len(found.alarms) - tested} cannot be tested here"
+        verb = "rings" if len(rings) == 1 else "ring"
+        text = f"{len(rings)} of {counted(tested, 'alarm')} {verb}: {', '.join(rings)}; see below what to do."
+        quiet = f"No alarm rings of the {tested} that were tested{left}."
         told.append(Fact("Alarms", str(len(rings)), text if rings else quiet))
     return told
 
 
+def state(alarm: Alarm) -> str:
+    """An alarm's state in a word or two."""
+    return "rings" if alarm.rings else "quiet" if alarm.is_tested else "not tested"
+
+
 def _ball(found: Attacked) -> str:
     if found.asked.epsilon is None:
-        return ", without a bound"
-    norm = f" in {found.asked.norm}" if found.asked.norm else ""
-    return f" within {shown_epsilon(found.asked.epsilon, found.asked.norm)}{norm}"
+        return ""
+    return f", by changes of at most {shown_epsilon(found.asked.epsilon, found.asked.norm)} in {found.asked.norm}"
 
 
 def cost_fact(found: Attacked) -> Fact:
@@ -127,7 +137,7 @@ def _curve_numbers(found: Attacked) -> list[dict[str, Any]] | None:
 
 
 def _median(values: Tensor) -> float | None:
-    return float(values.double().median()) if len(values) else None
+    return float(values.double().quantile(0.5)) if len(values) else None
 
 
 def _interval(share: Interval) -> dict[str, float] | None:

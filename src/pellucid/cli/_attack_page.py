@@ -12,7 +12,7 @@ from pellucid.methods import title
 from pellucid.records import Record
 from pellucid.report import Section
 
-from ._attack_facts import band, cost_fact, facts, percent
+from ._attack_facts import band, cost_fact, facts, percent, state
 from ._attacked import Attacked
 from ._shared import counted
 
@@ -47,7 +47,7 @@ def attack_page(found: Attacked, rows: Sequence[int], made: Record) -> str:
     if found.errors:
         lines = report.plain_list([f"{error.file}: {error.reason}" for error in found.errors])
         sections.append(Section("left-out", "Left out", "Pictures that could not be read, or have no label.", lines))
-    return report.page(f"{found.name} under {name}", subtitle, facts(found), sections, made)
+    return report.page(f"{found.name} under attack: {name}", subtitle, facts(found), sections, made)
 
 
 def _pictures(found: Attacked, rows: Sequence[int]) -> Section:
@@ -69,7 +69,10 @@ def _heading(found: Attacked, row: int) -> str:
     if bool(one.is_done[row]):
         return "needed no attack"
     lost = "" if bool(one.success_8bit[row]) else ", but not after rounding to 8 bits"
-    return f"now called “{after}”{lost}" if bool(one.success[row]) else f"stands: still “{after}”"
+    if bool(one.success[row]):
+        return f"now called “{after}”{lost}"
+    is_other = bool(one.after[row] != one.before[row])
+    return f"misses the target: called “{after}”" if is_other else f"stands: still “{after}”"
 
 
 def _curve(found: Attacked) -> Section:
@@ -79,7 +82,7 @@ def _curve(found: Attacked) -> Section:
     places = [255 * epsilon if is_linf else epsilon for epsilon in curve.epsilons]
     what = "not called the target" if found.outcome.targeted else "still right"
     label = f"Share of {counted(len(found.files), 'image')} {what} against the size of the change allowed"
-    x = f"epsilon, {'in 255ths' if is_linf else 'in image units'} ({found.asked.norm or 'as the method has it'})"
+    x = f"epsilon, {'in 255ths' if is_linf else 'in image units'} ({found.asked.norm})"
     drawn = report.bands({found.name: (places, curve.accuracy)}, label, x=x, y=what)
     columns = ("epsilon", what, "95 % band (bootstrap)", "95 % interval (Wilson)", "broken first here")
     rows = []
@@ -123,8 +126,9 @@ def _falls(found: Attacked) -> list[tuple[object, ...]]:
 
 def _alarms(found: Attacked) -> Section:
     rings = [alarm for alarm in found.alarms if alarm.rings]
-    body = report.notice(f"{counted(len(rings), 'alarm')} ring: the numbers above are not to be believed yet.")
-    rows = [(alarm.name, "rings" if alarm.rings else "quiet", alarm.told) for alarm in found.alarms]
+    verb = "rings" if len(rings) == 1 else "ring"
+    body = report.notice(f"{counted(len(rings), 'alarm')} {verb}: the numbers above are not to be believed yet.")
+    rows = [(alarm.name, state(alarm), alarm.told.removeprefix("Not tested: ")) for alarm in found.alarms]
     listed = report.table(("alarm", "state", "what was measured"), rows, "Tests of the attack itself", whole=(0, 1))
     lead = "Signs that an attack failed for another reason than a network that withstands it."
     return Section("alarms", "Whether to believe it", lead, body + listed if rings else listed)

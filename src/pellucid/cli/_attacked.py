@@ -31,7 +31,7 @@ class Asked:
     method: Method
     own: dict[str, Any]  # its options besides the three below
     epsilon: float | None
-    norm: str  # "" where it has one alone
+    norm: str  # that epsilon is measured in
     target: str  # the class to reach; "" for any other
     sweep: tuple[float, ...]
 
@@ -71,13 +71,17 @@ class Transfer:
     outcome: Outcome
 
 
-def attacked(model: "Model", args: Namespace, asked: Asked) -> Attacked:
-    """Read the images, attack them, measure what came of it."""
+def attacked(model: "Model", args: Namespace, asked: Asked, other: "Model | None" = None) -> Attacked:
+    """Read the images, attack them, measure what came of it, also of a second model that is shown the same images."""
+    if other is not None:
+        _check_frame(model, other, args.transfer)
+    target = _target(model, asked.target) if asked.target else None
     files, images, given, chosen, errors = _read(model, args)
     labels = _called(model, images) if given is None else given.to(images.device)
-    targets = torch.full_like(labels, _target(model, asked.target)) if asked.target else labels
+    targets = labels if target is None else torch.full_like(labels, target)
+    theirs = None if other is None else _matched(model, other, args.transfer, targets)  # refused before the long work
     trace = Trace()
-    offered = {"norm": asked.norm or None, "targeted": bool(asked.target) or None, "trace": trace}
+    offered = {"norm": asked.norm, "targeted": bool(asked.target) or None, "trace": trace}
     told = taken(asked.method, offered | {"generator": torch.Generator().manual_seed(args.seed)})
     begin = time.perf_counter()
     made = asked.bound(model, images, targets, epsilon=asked.epsilon, **told)
@@ -97,7 +101,10 @@ def attacked(model: "Model", args: Namespace, asked: Asked) -> Attacked:
         errors=errors,
         data={"path": chosen.path, "split": chosen.split, "images": len(chosen), "read": len(files)},
     )
-    how: dict[str, Any] = {"method": asked.bound, "norm": asked.norm or "linf", "targeted": bool(asked.target)}
+    if other is not None and theirs is not None:
+        shown = outcome(other, *(x.to(other.mean.device) for x in (images, made, theirs)), targeted=bool(asked.target))
+        found.transfer = Transfer(args.transfer.rstrip("/").split("/")[-1], shown)
+    how: dict[str, Any] = {"method": asked.bound, "norm": asked.norm, "targeted": bool(asked.target)}
     if asked.sweep:
         found.curve = attack.robustness(
             model, images, targets, epsilons=asked.sweep, generator=torch.Generator().manual_seed(args.seed), **how
@@ -121,28 +128,24 @@ def _target(model: "Model", word: str) -> int:
     return indices[0]
 
 
-def transferred(other: "Model", name: str, model: "Model", found: Attacked) -> Transfer:
-    """Show the images to a second model; classes are matched by key or name."""
+def _check_frame(model: "Model", other: "Model", name: str) -> None:
+    """Refuse a second model that takes other images."""
     if other.geometry.size != model.geometry.size or other.geometry.channels != model.geometry.channels:
         sizes = [f"{m.geometry.size[0]} x {m.geometry.size[1]} x {m.geometry.channels}" for m in (other, model)]
         raise ValueError(f"transfer needs a model of the same frame: {name} takes {sizes[0]}, the first {sizes[1]}")
+
+
+def _matched(model: "Model", other: "Model", name: str, targets: Tensor) -> Tensor:
+    """The second model's indices of these classes (N,), by key or name."""
     table = ClassTable(other.classes, other.class_ids)
     matched = []
-    for index in found.outcome.targets.tolist():
+    for index in targets.tolist():
         words = ([model.class_ids[index]] if model.class_ids else []) + [model.classes[index]]
         meant = next((m for m in (table.ids.get(w, table.by_name(w)) for w in words) if m is not None), None)
         if meant is None:
             raise ValueError(f"transfer: {name} has no class {model.classes[index]!r}")
         matched.append(meant)
-    device = other.mean.device
-    told = outcome(
-        other,
-        found.images.to(device),
-        found.adversarial.to(device),
-        torch.tensor(matched),
-        targeted=found.outcome.targeted,
-    )
-    return Transfer(name.rstrip("/").split("/")[-1], told)
+    return torch.tensor(matched)
 
 
 def _read(model: "Model", args: Namespace) -> tuple[tuple[str, ...], Tensor, Tensor | None, ImageSet, Any]:

@@ -5,7 +5,7 @@ import os
 import re
 import unicodedata
 from argparse import SUPPRESS, Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,12 +72,28 @@ def add_options(
 
     for option in options(method):
         if option.name not in skip:
+            told = _with_default(option) if tells_default or option.name in late else option.told
+            shown: dict[str, Any] = {"metavar": "VALUE"} if prefix and option.annotation is not bool else {}
             parser.add_argument(
                 f"--{prefix}{option.name.replace('_', '-')}",
                 type=option.annotation,
                 default=SUPPRESS if option.name in late else option.default,
-                help=_with_default(option) if tells_default or option.name in late else option.told,
+                help=told.replace("%", "%%"),  # which argparse would fill in
+                **shown,
             )
+
+
+def add_families(
+    parser: "ArgumentParser", known: "dict[str, Method]", skip: "Callable[[Method], Sequence[str]]"
+) -> None:
+    """The options of every method as --METHOD.OPTION, in the help a group each, behind what all have."""
+    from pellucid.methods import options, summary
+
+    for name, method in known.items():
+        skipped = skip(method)
+        if any(option.name not in skipped for option in options(method)):
+            group = parser.add_argument_group(f"--method {name}", summary(method))
+            add_options(group, method, prefix=f"{name}.", skip=skipped, tells_default=True)
 
 
 def _with_default(option: "Option") -> str:

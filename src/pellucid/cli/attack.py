@@ -20,7 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._shared import add_options, given, load_model, model_arguments, plain, progress
+from ._shared import add_families, add_options, given, load_model, model_arguments, plain, progress
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -64,8 +64,8 @@ def arguments(parser: "ArgumentParser") -> None:
     add_options(parser, open_images)
     parser.add_argument("--seed", type=int, default=0, help="of the sample and of whatever is random")
     parser.add_argument("--force", action="store_true", help="replace OUT if pellucid made it")
-    for name, method in known.items():
-        add_options(parser, method, prefix=f"{name}.", skip=_skipped(method))
+    add_families(parser, known, _skipped)
+    parser.usage = "pellucid attack MODEL IMAGES -o OUT [--method METHOD] [--epsilon EPSILON] [options]"
 
 
 def run(args: Namespace) -> int:
@@ -74,7 +74,7 @@ def run(args: Namespace) -> int:
     from pellucid.files import check_new_folder, new_folder
 
     from ._attack_files import written
-    from ._attacked import attacked, transferred
+    from ._attacked import attacked
 
     check_new_folder(args.out, force=args.force, command="attack")
     check_range("limit", args.limit, 0)
@@ -83,9 +83,7 @@ def run(args: Namespace) -> int:
     model = load_model(args)
     other = load_model(Namespace(**{**vars(args), "model": args.transfer, "weights": None})) if args.transfer else None
     with new_folder(args.out, force=args.force, command="attack") as folder, progress():
-        found = attacked(model, args, asked)
-        if other is not None:
-            found.transfer = transferred(other, args.transfer, model, found)
+        found = attacked(model, args, asked, other)
         written(folder, model, args, asked, found)
     for error in found.errors:
         print(f"pellucid: {plain(error.file)}: {plain(error.reason)}", file=sys.stderr)
@@ -95,7 +93,7 @@ def run(args: Namespace) -> int:
 
 def _asked(args: Namespace) -> "Asked":
     """The attack as it is asked for, checked as far as it can be without a model."""
-    from pellucid.attack import aims, attack_of
+    from pellucid.attack import aims, attack_of, norm_of
     from pellucid.methods import options
 
     from ._attacked import Asked
@@ -104,8 +102,8 @@ def _asked(args: Namespace) -> "Asked":
     _check_unchosen(args)
     defaults = {option.name: option.default for option in options(method)}
     if args.norm and "norm" not in defaults:
-        raise ValueError(f"norm was given, but {args.method} has one alone")
-    norm = args.norm or defaults.get("norm", "")
+        raise ValueError(f"norm was given, but {args.method} has one alone, {norm_of(method)}")
+    norm = norm_of(method, args.norm)
     epsilon = read_epsilon(args.epsilon, norm) if args.epsilon else defaults["epsilon"]
     aim = aims(method)
     if args.targeted and aim == "leave":
@@ -123,7 +121,7 @@ def read_epsilon(text: str, norm: str) -> float:
     """An epsilon as people write it: 8/255 or 0.03.
 
     Raises:
-        ValueError: it is no number, negative, or for linf (or a norm not known) above 1.
+        ValueError: it is no number, negative, or for linf above 1.
     """
     from pellucid.attack import check_epsilon
 
@@ -132,7 +130,7 @@ def read_epsilon(text: str, norm: str) -> float:
         value = float(above) / (float(below) if slash else 1)
     except (ValueError, ZeroDivisionError):
         raise ValueError(f"epsilon must be a number or a fraction such as 8/255, got {text!r}") from None
-    check_epsilon(value, norm or "l2")
+    check_epsilon(value, norm)
     return value
 
 
@@ -161,11 +159,12 @@ def _check_unchosen(args: Namespace) -> None:
 
 def _tell(args: Namespace, found: "Attacked") -> None:
     """The facts worth knowing, what the alarms say, and where the page is."""
-    from ._attack_facts import facts
+    from ._attack_facts import facts, state
 
     for number, fact in enumerate(facts(found), start=1):
         print(f"{number}. {plain(fact.text)}")
     for alarm in found.alarms:
-        print(f"   {'ALARM' if alarm.rings else 'quiet'}: {alarm.name}: {plain(alarm.told)}")
+        word = "ALARM" if alarm.rings else state(alarm)
+        print(f"   {word}: {alarm.name}: {plain(alarm.told.removeprefix('Not tested: '))}")
     page: Any = Path(args.out) / "index.html"
     print(f"page: {plain(str(page.resolve()))}")

@@ -27,8 +27,7 @@ def open_images(path: str | Path, *, split: str | None = None, class_level: int 
 
     Args:
         path: a folder or a zip file.
-        split: train, val, test, another split the set names, or all; None takes the first of
-            test, val and train that has labels.
+        split: train, val, test, another the set names, or all; none takes test, val or train, what has labels first.
         class_level: how many folder names make a class: 1 for `cat/a.jpg`, 2 for `Greek/alpha/a.png`.
 
     Returns:

@@ -97,7 +97,7 @@ def _sentence(one: Attacked) -> str:
     left = one.accuracy[one.epsilons.index(size)]
     return (
         f"{percent(one.accuracy[0].value)} of {counted(len(one.rows))} are right, and after PGD has changed each value "
-        f"by at most {shown_epsilon(size)} {percent(left.value)} still are (95 % interval {percent(left.low)} to "
+        f"by at most {shown_epsilon(size)}, {percent(left.value)} still are (95 % interval {percent(left.low)} to "
         f"{percent(left.high)})."
     )
 
