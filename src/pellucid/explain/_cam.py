@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pellucid.checks import Targets
 from pellucid.models import Grid, Plan, cam_layers, differentiate, evaluate, find_grid, scorer, unvaried
-from pellucid.models.evaluate import Fold
+from pellucid.models._chunks import Fold
 from pellucid.models.probes import activations, find_layer
 
 At: TypeAlias = tuple[str, Grid]
