@@ -2,6 +2,7 @@
 
 from . import (
     activations,
+    bases,
     cross_entropy,
     four_ways,
     initializers,
@@ -11,22 +12,33 @@ from . import (
     normalizers,
     optimizers,
 )
+from .bayesian_linear import BayesianLinearRegression
+from .bayesian_logistic import BayesianLogisticRegression
 from .convolution import convolution
 from .convolution_matrix import convolution_matrix
 from .convolution_pixel import convolution_pixel
 from .dense_as_convolution import dense_as_convolution, fully_convolutional
 from .dropout import dropout
+from .dropout_mlp import DropoutMLP
+from .evidence import most_evident
 from .formula import formula
 from .gates import gate_network
 from .lesson import Lesson
 from .perceptron import Perceptron
 from .pooling import pooling
+from .spread import spread
 from .transposed_convolution import transposed_convolution
+from .variational_mlp import VariationalMLP
 
 __all__ = [
+    "BayesianLinearRegression",
+    "BayesianLogisticRegression",
+    "DropoutMLP",
     "Lesson",
     "Perceptron",
+    "VariationalMLP",
     "activations",
+    "bases",
     "convolution",
     "convolution_matrix",
     "convolution_pixel",
@@ -41,8 +53,10 @@ __all__ = [
     "kernels",
     "likelihoods",
     "minima",
+    "most_evident",
     "normalizers",
     "optimizers",
     "pooling",
+    "spread",
     "transposed_convolution",
 ]

@@ -26,8 +26,10 @@ from .named_points import NamedPoint, named_points, save_named_points
 from .page import Fact, Section, page
 from .pictures import boxed, colour, data_uri, enlarged, fitted, overlay, pixels
 from .plots import Field, lines, scatter
+from .predictions import Predicted, predictions
 from .ranges import Range, ranges
 from .sheets import bar_chart, captioned, channel_sheet, contact_sheet, curves, mosaic, pair_sheet, scaled_maps
+from .surfaces import surface
 
 __all__ = [
     "FORMATS",
@@ -38,6 +40,7 @@ __all__ = [
     "Map",
     "Matrix",
     "NamedPoint",
+    "Predicted",
     "Range",
     "Section",
     "bands",
@@ -76,6 +79,7 @@ __all__ = [
     "panel",
     "pixels",
     "plain_list",
+    "predictions",
     "ranges",
     "reliability_diagram",
     "save_frames",
@@ -83,6 +87,7 @@ __all__ = [
     "save_named_points",
     "scaled_maps",
     "scatter",
+    "surface",
     "table",
     "worked_steps",
 ]

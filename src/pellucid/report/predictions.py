@@ -26,7 +26,7 @@ class Predicted:
     truth: Tensor | None = None  # (T,), where it is known
 
 
-def predictions(shown: Predicted, label: str, *, log: bool = False, width: float = 5.4, height: float = 4.6) -> Markup:
+def predictions(shown: Predicted, label: str, *, log: bool = False, width: float = 4.9, height: float = 4.4) -> Markup:
     """The curve with bands of 1, 2 and 3 standard deviations, and under it both parts of the variance along x.
 
     The range of the points is shaded, their barycentre dashed.

@@ -11,8 +11,9 @@ from torch import Tensor
 from ._svg import INK, PAPER, SOFT, TONES, axes_of, inline
 from .plots import MARKS, Field
 
-SHADES, DARKEST = 10, 0.85
-"""Steps from nothing to the darkest, and how strongly that is tinted."""
+SHADES, DARKEST, PARTED = 10, 0.85, 0.55
+"""Steps from nothing to the darkest, how strongly that is tinted, and how strongly where two colours meet, over which
+the points have the same."""
 
 
 def surface(
@@ -48,7 +49,7 @@ def surface(
     """
     if not high > low:
         raise ValueError(f"high must be above low {low}, got {high}")
-    figure, (place,) = axes_of(side + 0.75, side + 0.1)
+    figure, (place,) = axes_of(side + 1.0, side + 0.1)
     scale = draw_surface(
         place,
         field,
@@ -91,7 +92,7 @@ def draw_surface(
     scale = place.inset_axes((1.04, 0, 0.05, 1))
     column = np.linspace(low, high, 2)
     for levels, tone, rising in _levels(low, high, parting, tones):
-        strength = 1 - (1 - DARKEST) ** (1 / len(levels))
+        strength = 1 - (1 - (DARKEST if parting is None else PARTED)) ** (1 / len(levels))
         for level in levels:
             bounds = [level, np.inf] if rising else [-np.inf, level]
             for where, across, up, numbers in (

@@ -15,7 +15,11 @@ from pellucid.records import record
 
 each = pytest.mark.parametrize("lesson", methods(lessons).values(), ids=list(methods(lessons)))
 
-QUICK: dict[str, dict[str, Any]] = {"mlp": {"epochs": 6}, "svm": {"repeats": 1}}
+QUICK: dict[str, dict[str, Any]] = {
+    "mlp": {"epochs": 6},
+    "svm": {"repeats": 1},
+    "two_moons": {"epochs": 5, "count": 40, "samples": 4},
+}
 """Options that make a costly lesson cheap here."""
 
 
