@@ -45,7 +45,7 @@ def histogram(groups: dict[str, Sequence[float]], label: str, axis: str, *, bins
         weights = np.full(len(values), 1 / max(1, len(values)))
         main.hist(values, edges, weights=weights, color=tone, alpha=0.55, label=f"{name} ({len(values)})")
     main.set(xlim=(0, 1), xlabel=axis, ylabel="share of the group")
-    main.legend(frameon=False, labelcolor=INK)
+    main.legend(loc="upper left", frameon=False, labelcolor=INK)  # "best" weighs every bar
     return inline(figure, label, "histogram")
 
 

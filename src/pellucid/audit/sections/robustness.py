@@ -23,7 +23,7 @@ def sections(found: Findings) -> list[Section]:
         Range(shown_epsilon(epsilon), 100 * share.value, 100 * share.low, 100 * share.high)
         for epsilon, share in zip(one.epsilons, one.accuracy, strict=True)
     ]
-    told = f"Accuracy on {counted(len(one.rows))} under changes of at most so many 255ths of a pixel's range"
+    told = f"Share of {counted(len(one.rows))} still right under changes of at most so many 255ths of a pixel's range"
     body = report.drawings([(report.ranges(rows, told, x="right after the attack, %"), told)])
     body += report.notice(_sentence(one))
     if one.vanished:
