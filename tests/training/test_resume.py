@@ -192,12 +192,16 @@ def test_killed_by_the_clock(tmp_path: Path, fork: Forks, whole: dict[str, Path]
 def test_ctrl_c_leaves_a_readable_run_and_says_how_to_go_on(
     tmp_path: Path, fork: Forks, whole: dict[str, Path]
 ) -> None:
-    folder = tmp_path / "a run"
-    child = fork.start(*TRAIN, *OPTIONS["plain"], "-o", folder)
-    while not (folder / "model.json").is_file():
-        time.sleep(0.01)
-    child.send(signal.SIGINT)
-    assert child.wait() == 130
+    for attempt in range(3):  # on a busy machine the training may be over before the signal is sent
+        folder = tmp_path / f"a run {attempt}"
+        child = fork.start(*TRAIN, *OPTIONS["plain"], "-o", folder)
+        while not (folder / "model.json").is_file():
+            time.sleep(0.01)
+        child.send(signal.SIGINT)
+        code = child.wait()
+        if code != 0:
+            break
+    assert code == 130
     assert child.out.endswith(f"pellucid: interrupted; go on with: pellucid train classify -o '{folder}' --resume\n")
     assert child.err == ""
     assert not Run(folder).is_finished
