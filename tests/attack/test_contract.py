@@ -149,6 +149,8 @@ def test_every_pass_is_counted(method: Method, model: nn.Module) -> None:
 
 @each
 def test_a_black_box_may_be_any_function(method: Method, model: nn.Module) -> None:
+    if method.__name__ not in BLACK_BOX:
+        pytest.skip("it takes gradients")
     targets = goals(method, model, IMAGES)
 
     class Opaque:
@@ -161,11 +163,8 @@ def test_a_black_box_may_be_any_function(method: Method, model: nn.Module) -> No
             found: Tensor = model(images).softmax(dim=1)
             return found
 
-    if method.__name__ in BLACK_BOX:
-        made = asked(method, Opaque(), IMAGES, targets)
-        torch.testing.assert_close(made, asked(method, model, IMAGES, targets), rtol=0, atol=1e-4)
-    else:
-        assert "nn.Module" in str(inspect.signature(method).parameters["model"].annotation) or True
+    made = asked(method, Opaque(), IMAGES, targets)
+    torch.testing.assert_close(made, asked(method, model, IMAGES, targets), rtol=0, atol=1e-4)
 
 
 @each
