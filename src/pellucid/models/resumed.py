@@ -52,7 +52,7 @@ class _Resumed:
         self.copies = 1  # equal rows of each image that reach the layer
         self.calls = 0
         self.shares: bool | None = None  # not known before two variants passed both ways
-        self.prefix = _Prefix(model)
+        self.prefix = _Prefix(model, name)
 
     def hook(self, module: nn.Module, _inputs: Any, output: Any) -> Any:
         if self.change is None:
@@ -102,8 +102,8 @@ MOST_KEPT = 2**28
 class _Prefix:
     """What the modules that were done before a layer was reached gave for one image."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
+    def __init__(self, model: nn.Module, layer: str) -> None:
+        self.model, self.outer = model, _outer(layer)
         self.image: Tensor | None = None  # held, so that its place in memory is not given to another
         self.version = 0
         self.given: list[tuple[nn.Module, Any]] = []  # in the order of the calls; none of them inside another
@@ -121,9 +121,11 @@ class _Prefix:
         def before(_name: str, _module: nn.Module, _inputs: Any) -> None:
             depths.append(len(self.given))
 
-        def after(_name: str, module: nn.Module, output: Any) -> None:
+        def after(name: str, module: nn.Module, output: Any) -> None:
             start = depths.pop()
-            if self.is_open:
+            if (
+                self.is_open and name.rpartition(".")[0] in self.outer
+            ):  # others lie inside one that is kept, or run again
                 del self.given[start:]  # what it called itself
                 self.given.append((module, _copied(output)))
 
@@ -152,6 +154,12 @@ class _Prefix:
         if old is None or (old.shape, old.stride(), old.dtype) != (image.shape, image.stride(), image.dtype):
             return False
         return old.data_ptr() == image.data_ptr() and self.version == _version(image)
+
+
+def _outer(layer: str) -> set[str]:
+    """The modules that hold a layer, by their names; the network itself is ""."""
+    parts = layer.split(".")
+    return {".".join(parts[:depth]) for depth in range(len(parts))}
 
 
 @contextmanager
