@@ -125,7 +125,9 @@ def attack_rows(
                     source = torch.Generator().manual_seed(seed)
                     targets = predictions.targets[rows].to(pixels.device)
                     with warnings.catch_warnings():
-                        warnings.simplefilter("ignore")  # of gradients that vanish, which are counted and told
+                        warnings.filterwarnings(
+                            "ignore", message="the gradient of"
+                        )  # those that vanish are counted and told
                         one = robustness(model, pixels, targets, method=ATTACK, epsilons=EPSILONS, generator=source)
                     found |= dict(zip(rows, one.smallest.tolist(), strict=True))
                     if group is sample:
