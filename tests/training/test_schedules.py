@@ -19,6 +19,10 @@ TORCH: dict[str, tuple[dict[str, Any], Callable[[torch.optim.Optimizer], Any]]] 
     "exponential": ({}, lambda o: theirs.ExponentialLR(o, 0.95)),
     "inverse": ({"rate": 0.2}, lambda o: theirs.LambdaLR(o, lambda t: 1 / (1 + 0.2 * t))),
     "cosine": ({"floor": 0.1}, lambda o: theirs.CosineAnnealingLR(o, 30, eta_min=0.04)),
+    "cyclic": (
+        {"period": 8, "floor": 0.1},
+        lambda o: theirs.CosineAnnealingWarmRestarts(o, 8, eta_min=0.04),
+    ),
     "one_cycle": ({}, lambda o: theirs.OneCycleLR(o, 0.4, total_steps=30, cycle_momentum=False)),
     "constant": ({}, lambda o: theirs.ConstantLR(o, factor=1.0)),
 }
@@ -70,6 +74,18 @@ def test_a_warm_up_rises_from_nearly_nothing() -> None:
     cosine = [(1 + math.cos(math.pi * step / 40)) / 2 for step in range(40)]
     assert seen[:10] == pytest.approx([(step + 1) / 10 * cosine[step] for step in range(10)])
     assert seen[10:] == pytest.approx(cosine[10:])
+
+
+def test_a_cycle_ends_with_its_epochs_and_a_third_of_all_is_the_usual_one() -> None:
+    optimizer = sgd(1.0)
+    schedule = Schedule(optimizer, "cyclic", epochs=6, steps_per_epoch=10)
+    seen = []
+    for _ in range(60):
+        seen.append(optimizer.param_groups[0]["lr"])
+        schedule.step()
+    assert seen[20:40] == pytest.approx(seen[:20])
+    assert seen[40:] == pytest.approx(seen[:20])
+    assert (seen[20], seen[19]) == pytest.approx((1, (1 + math.cos(math.pi * 19 / 20)) / 2))
 
 
 def test_every_group_keeps_its_own_rate() -> None:

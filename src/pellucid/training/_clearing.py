@@ -12,6 +12,7 @@ from pathlib import Path
 OURS = re.compile(
     r"(record|model|results|config|metrics|table|index|last|weights(-\w+)?|figures/[\w-]+|tensorboard/events[\w.-]*)"
     r"\.?(json|jsonl|yaml|csv|html|pt|safetensors|png|svg)?|logs/[\w.,=+-]+\.txt|\.lock"
+    r"|snapshots/epoch-\d+/(model\.json|weights\.safetensors)"
 )
 """The files a run may hold; a folder with others is not replaced."""
 

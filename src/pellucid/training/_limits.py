@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from pellucid.files import read_object, write_json
+from pellucid.files import read_object, write_json, written
 
 from .page import lasted, write_page
-from .runs import Run, written
+from .runs import Run
 
 if TYPE_CHECKING:
     from .recipes import Told

@@ -10,11 +10,12 @@ from markupsafe import Markup
 from torch import Tensor
 
 from pellucid import report
+from pellucid.files import written
 from pellucid.methods import methods, options
 from pellucid.records import Record
 
 from .engine import engine
-from .runs import Run, written
+from .runs import Run
 from .story import story
 from .summaries import Summary, changed, defaults, stamp, summarised
 

@@ -5,6 +5,7 @@ config.yaml          the recipe, its data and all its options
 metrics.jsonl        a line an epoch, appended and flushed; metrics.csv is the same as a table
 last.pt              the last checkpoint: weights, optimizer, schedule, position and random state; tensors and numbers
 model.json           the best model so far, with its weights.safetensors: the folder is a MODEL
+snapshots/           a model of each cycle's end, epoch-0004 and so on, where they are asked for
 results.json         what came out; it is there once the run has finished
 index.html           the page
 """
@@ -20,12 +21,15 @@ from typing import Any, Protocol
 
 import torch
 
-from pellucid.files import check_new_folder, read_object, write_json
+from pellucid.files import check_new_folder, read_object, write_json, written
 from pellucid.models import is_model_folder, settle
 from pellucid.records import record as made
 
 from ._clearing import is_half_made, is_held, mend, set_aside
 from .state import RandomStates, random_states, set_random_state
+
+SNAPSHOTS = "snapshots"
+"""The folder, within a run's, of the models that were kept at the ends of the learning rate's cycles."""
 
 
 class Part(Protocol):
@@ -233,25 +237,6 @@ class Run:
             table = csv.DictWriter(file, columns)
             table.writeheader()
             table.writerows(records)
-
-
-@contextmanager
-def written(path: Path) -> Iterator[Path]:
-    """A neighbour to write to, which takes path's place when the block ends well; safe against a crash of the machine.
-
-    Raises:
-        OSError: it could not be written; path is as it was.
-    """
-    new = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield new
-        with new.open("rb") as file:
-            os.fsync(file.fileno())
-        new.replace(path)
-    except (OSError, RuntimeError) as error:  # RuntimeError: torch's own writer, when the disk is full
-        raise OSError(f"{path} could not be written ({error}); is the disk full? What was there is kept") from error
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def is_run(folder: Path) -> bool:

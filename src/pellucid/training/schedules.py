@@ -5,6 +5,7 @@ step         r^floor(t / period)
 exponential  r^t
 inverse      1 / (1 + r t)
 cosine       m + (1 - m) (1 + cos(pi t / T)) / 2         I. Loshchilov, F. Hutter, "SGDR", ICLR 2017
+cyclic       cosine with the t since the cycle began, t mod period, and T = period: the same with restarts
 one_cycle    1/25 up to 1 in 30 % of the steps, then down to 1/250,000, both as half cosines
                                                           L. Smith, N. Topin, "Super-Convergence", 2018
 plateau      factor^k, k the times the watched value did not get better for `patience` epochs
@@ -21,7 +22,7 @@ import torch
 
 from pellucid.checks import check_choice, check_count, check_range
 
-NAMES = ("constant", "step", "exponential", "inverse", "cosine", "one_cycle", "plateau")
+NAMES = ("constant", "step", "exponential", "inverse", "cosine", "cyclic", "one_cycle", "plateau")
 
 RATES = {"step": 0.1, "exponential": 0.95, "inverse": 0.1, "plateau": 0.5}
 """What r (for plateau: factor) is where nothing else is said."""
@@ -35,12 +36,12 @@ class Schedule:
 
     Args:
         optimizer: whose rates are multiplied.
-        name: constant, step, exponential, inverse, cosine, one_cycle or plateau.
+        name: constant, step, exponential, inverse, cosine, cyclic, one_cycle or plateau.
         epochs: T, at least 1.
         steps_per_epoch: updates an epoch, at least 1.
         rate: r of the formulas, positive; None is step 0.1, exponential 0.95, inverse 0.1, plateau 0.5.
-        period: epochs between two steps of `step`; None is a third of all.
-        floor: m of cosine, in [0, 1].
+        period: epochs between two steps of `step`, or of a cycle of `cyclic`; None is a third of all.
+        floor: m of cosine and cyclic, in [0, 1].
         patience: epochs a plateau waits, at least 0.
         warmup: epochs of rising rate at the start, at least 0; not with one_cycle, which rises by itself.
     """
@@ -120,8 +121,9 @@ class Schedule:
             return float(self.rate**t)
         if self.name == "inverse":
             return 1 / (1 + self.rate * t)
-        if self.name == "cosine":
-            return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * min(t / self.epochs, 1))) / 2
+        if self.name in {"cosine", "cyclic"}:
+            passed = min(t / self.epochs, 1) if self.name == "cosine" else t % self.period / self.period
+            return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * passed)) / 2
         if self.name == "one_cycle":
             return _one_cycle(steps, self.epochs * self.steps_per_epoch)
         return float(self.rate**self.drops) if self.name == "plateau" else 1.0

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from pellucid import report
-from pellucid.files import write_json
+from pellucid.files import write_json, written
 from pellucid.metrics import student
 from pellucid.records import record
 
 from .comparison import MOST, PANELS, compared, comparison_sections
 from .page import lasted
-from .runs import Run, is_run, written
+from .runs import Run, is_run
 from .summaries import Summary, summarised
 
 if TYPE_CHECKING:

@@ -84,6 +84,7 @@ def test_the_same_seed_gives_the_same_run_and_another_one_does_not(tmp_path: Pat
         {"val": 0.0},
         {"val": 25},
         {"channels_last": True},
+        {"schedule": "cyclic", "period": 0.5},
     ],
     ids=lambda options: ",".join(options),
 )
@@ -184,6 +185,9 @@ def test_a_trained_model_is_gone_on_with(tmp_path: Path) -> None:
         ({"precision": "8-bit"}, "precision must be one of 32-true"),
         ({"learning_rate": 1.0}, "classify has no option 'learning_rate'"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"snapshots": True}, "snapshots needs .* schedule cyclic, got one_cycle"),
+        ({"snapshots": True, "schedule": "cyclic"}, r"period must be a whole number of epochs, .*got 0\.333"),
+        ({"snapshots": True, "schedule": "cyclic", "period": 2}, "period must be .* at most all 1, .*got 2"),
     ],
 )
 def test_refuses_and_leaves_no_folder(tmp_path: Path, options: dict[str, Any], message: str) -> None:

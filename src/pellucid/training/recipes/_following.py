@@ -1,9 +1,11 @@
 """What every image recipe does between the records of `fit`: judge, keep the best, log, checkpoint, stop."""
 
 import math
+import shutil
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,7 +19,7 @@ from pellucid.training.classify import Classify, judge
 from pellucid.training.engine import scaler_of
 from pellucid.training.fit import Epoch
 from pellucid.training.page import write_page
-from pellucid.training.runs import Part, Run
+from pellucid.training.runs import SNAPSHOTS, Part, Run
 from pellucid.training.schedules import Schedule
 from pellucid.training.sets import Sets
 from pellucid.training.state import State, random_states
@@ -49,6 +51,7 @@ class Following:
     taken: int  # images an epoch trains on, all processes together
     eval_train: bool
     tensorboard: bool
+    cycle: int | None = None  # epochs after which a snapshot is taken, again and again; None takes none
 
     def __call__(self, train: Callable[[], Iterator[Epoch]]) -> Iterator[Told]:
         """Restore the last checkpoint, train from there, judge the best model on the test part at the end."""
@@ -101,7 +104,9 @@ class Following:
         self.schedule.told(values.get("val_loss", values["loss"]))
         is_best = self.stopping is None or self.stopping.is_better(record.epoch, values)
         if is_best:
-            self._keep(record.epoch)
+            self._keep(record.epoch, self.run.folder)
+        if self.cycle is not None and record.epoch % self.cycle == 0:
+            self._snapshot(record.epoch)
         self._log({**values, "best": is_best})
         if board is not None:
             for name, value in values.items():
@@ -172,15 +177,22 @@ class Following:
                 values |= {f"{name}_loss": found.loss, f"{name}_accuracy": found.accuracy}
         return values
 
-    def _keep(self, epoch: int) -> None:
-        """Save what is judged as the run's model."""
+    def _snapshot(self, epoch: int) -> None:
+        """Save what is judged beside the run's model; what a killed process left of it goes first."""
+        place = self.run.folder / SNAPSHOTS / f"epoch-{epoch:04d}"
+        if self.fabric.is_global_zero and place.is_dir():
+            shutil.rmtree(place)
+        self._keep(epoch, place)
+
+    def _keep(self, epoch: int, folder: Path) -> None:
+        """Save what is judged as a model."""
         if not self.fabric.is_global_zero:
             return
         model = deepcopy(self.model).float().eval()  # as it will be loaded, whatever the precision of the training
         assert isinstance(model, Model)
         stamp = {"command": "train", "run": str(self.run.folder), "epoch": epoch}
         told = {**stamp, "config": dict(self.run.config), "versions": versions()}
-        save(model, self.run.folder, record=told)
+        save(model, folder, record=told)
 
     def _checkpoint(self) -> None:
         random = random_states(self.fabric)

@@ -8,10 +8,10 @@ from markupsafe import Markup
 from torch import Tensor
 
 from pellucid import report
-from pellucid.files import write_json
+from pellucid.files import write_json, written
 from pellucid.records import record
 from pellucid.training.page import curves_of
-from pellucid.training.runs import Run, written
+from pellucid.training.runs import Run
 from pellucid.training.story import story
 
 from ._ladder_table import HEAD, cells

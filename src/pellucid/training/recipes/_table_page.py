@@ -8,8 +8,9 @@ from markupsafe import Markup
 
 from pellucid import report
 from pellucid.data import Table
+from pellucid.files import written
 from pellucid.records import record
-from pellucid.training.runs import Run, written
+from pellucid.training.runs import Run
 
 ON_PAGE = 40
 """Rows the page shows of a long table of mistakes or trainings; results.json has all."""

@@ -53,6 +53,7 @@ def classify(
     rate: float | None = None,
     period: float | None = None,
     warmup: float = 0.0,
+    snapshots: bool = False,
     augmentation: str = "none",
     mixup: float = 0.0,
     cutmix: float = 0.0,
@@ -92,10 +93,11 @@ def classify(
         lr: learning rate, positive; the highest of a schedule.
         momentum: of momentum and nesterov, in [0, 1).
         weight_decay: at least 0, of all but biases and norms; None is 0.01 for adamw, and 0 for the others.
-        schedule: constant, step, exponential, inverse, cosine, one_cycle or plateau (which watches val_loss).
+        schedule: constant, step, exponential, inverse, cosine, cyclic, one_cycle or plateau (which watches val_loss).
         rate: of the schedule; None is step 0.1, exponential 0.95 an epoch, inverse 0.1, plateau 0.5.
-        period: epochs between two steps of the step schedule; None is a third of all.
+        period: epochs between two steps of schedule step, or of a cycle of cyclic; None is a third of all.
         warmup: epochs of rising learning rate at the start, at least 0.
+        snapshots: keep the weights at the end of every cycle of schedule cyclic, for an ensemble.
         augmentation: none, cifar, strong, digits, or operations such as hflip=0.5,crop=4,rotate=15; training part only.
         mixup: Beta parameter of mixup, positive; 0 leaves it out.
         cutmix: Beta parameter of cutmix, positive; 0 leaves it out.
@@ -158,6 +160,7 @@ def classify(
         period=period,
         warmup=warmup,
     )
+    cycle = _cycle(rates) if snapshots else None
     told = _told(sets, is_mixed=bool(mixup or cutmix), eval_train=eval_train)
     following = Following(
         run=run,
@@ -173,6 +176,7 @@ def classify(
         taken=len(batches) * batches.batch_size,
         eval_train=eval_train,
         tensorboard=tensorboard,
+        cycle=cycle,
     )
     torch.manual_seed(
         seed + 1 + fabric.global_rank
@@ -204,6 +208,18 @@ def _fitting(batch_size: int, images: int, world: int) -> int:
     fitting = images - images % world
     warnings.warn(f"batch_size {batch_size} is larger than the training part: {fitting} images are taken", stacklevel=2)
     return fitting
+
+
+def _cycle(rates: Schedule) -> int:
+    """Epochs of a cycle, at whose end a snapshot is taken (G. Huang et al., "Snapshot Ensembles", ICLR 2017)."""
+    if rates.name != "cyclic":
+        raise ValueError(f"snapshots needs a rate that falls again and again: schedule cyclic, got {rates.name}")
+    if rates.period != int(rates.period) or rates.period > rates.epochs:
+        raise ValueError(
+            f"period must be a whole number of epochs, at most all {rates.epochs}, with snapshots, got "
+            f"{rates.period:g}: give --period, best so that the epochs are a multiple of it"
+        )
+    return int(rates.period)
 
 
 def _statistics(normalization: str, train: Pixels) -> tuple[list[float], list[float]]:

@@ -77,9 +77,9 @@ def ladder(
         norm: what the norm step does: channel (mean and std), half (0.5 and 0.5), mean_image, per_image or zca.
         zca_epsilon: added to every variance by norm zca, at least 0.
         augmentation: what the aug step does: cifar, or operations, as hflip=0.5,crop=4; crop=0:side=28 takes 28-crops.
-        schedule: what the sched step does to the rate: exponential, step, inverse, cosine, one_cycle or plateau.
+        schedule: what the sched step does: exponential, step, inverse, cosine, cyclic, one_cycle or plateau.
         rate: of the schedule; None is step 0.1, exponential 0.95 an epoch, inverse 0.1, plateau 0.5.
-        period: epochs between two steps of the step schedule; None is a third of all.
+        period: epochs between two steps of schedule step, or of a cycle of cyclic; None is a third of all.
         dropout: what the dropout step does: share of the 1000 features dropped in training, above 0 and below 1.
         size: side the pictures are brought to, 8 to 64; None asks for 32 x 32 pictures.
         val: share of the training part (below 1), or number of its images, held out to choose the best epoch by.

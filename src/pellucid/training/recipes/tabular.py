@@ -86,7 +86,7 @@ def tabular(
         lr: learning rate, positive.
         momentum: of momentum and nesterov, in [0, 1).
         weight_decay: at least 0, such as 5e-4 (gradient += weight_decay x weight); biases are not decayed.
-        schedule: constant, step, exponential, inverse, cosine, one_cycle or plateau (half the lr after 3 epochs).
+        schedule: constant, step, exponential, inverse, cosine, cyclic, one_cycle or plateau (half lr after 3 epochs).
         monitor: val_loss, val_accuracy, loss or accuracy: by which the best epoch is chosen.
         patience: epochs without a better value after which training stops; None never stops early.
         min_delta: what counts as better must differ by more than this, at least 0.
