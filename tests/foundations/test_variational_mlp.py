@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from pellucid.foundations.mlp_study import Labelled
 from pellucid.foundations.point_sets import moons
 from pellucid.foundations.spread import spread
-from pellucid.foundations.variational_layer import VariationalLinear, through
 from pellucid.foundations.variational_mlp import VariationalMLP
+from pellucid.models.variational_layer import VariationalLinear, through
 
 POINTS = moons(count=120)
 MANY = moons(count=500)

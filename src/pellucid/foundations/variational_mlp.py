@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.checks import check_choice, check_count
+from pellucid.models.variational_layer import VariationalLinear, through
 
 from ._learning import (
     check_learning,
@@ -26,7 +27,6 @@ from ._learning import (
     surprise,
     widths,
 )
-from .variational_layer import VariationalLinear, through
 
 SAMPLERS = ("local", "weight")
 

@@ -32,8 +32,25 @@ class VariationalLinear(nn.Module):
         scale = 0.1 if first == "small" else math.sqrt(2 / inputs)
         drawn = torch.randn(outputs, inputs, generator=generator, dtype=torch.float64)
         mean = torch.cat([scale * drawn, torch.zeros(outputs, 1, dtype=torch.float64)], dim=1)
+        self._hold(mean, torch.full_like(mean, std), has_bias=True)
+
+    @classmethod
+    def around(cls, mean: Tensor, std: Tensor) -> "VariationalLinear":
+        """A layer that begins at known weights, without a bias: a column of ones among its inputs makes one.
+
+        Args:
+            mean: (outputs, inputs), float64.
+            std: of the same shape, above 0.
+        """
+        layer = cls.__new__(cls)
+        nn.Module.__init__(layer)
+        layer._hold(mean.clone(), std, has_bias=False)
+        return layer
+
+    def _hold(self, mean: Tensor, std: Tensor, *, has_bias: bool) -> None:
         self.mean = nn.Parameter(mean)  # (outputs, inputs + 1), the bias last
-        self.rho = nn.Parameter(torch.full_like(mean, std + math.log(-math.expm1(-std))))
+        self.rho = nn.Parameter(std + torch.log(-torch.expm1(-std)))  # inverse of softplus
+        self.has_bias = has_bias
 
     @property
     def std(self) -> Tensor:
@@ -42,8 +59,7 @@ class VariationalLinear(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """What the mean weights answer, (..., inputs) -> (..., outputs)."""
-        answers: Tensor = F.linear(values, self.mean[:, :-1], self.mean[:, -1])
-        return answers
+        return self._summed(values, self.mean)
 
     def local(self, values: Tensor, *, generator: torch.Generator) -> Tensor:
         """One draw of every sum, apart for each row and unit: less noise in the gradient, but no function.
@@ -51,8 +67,7 @@ class VariationalLinear(nn.Module):
         Formula:
             a ~ N(x M + m, x^2 V + v)
         """
-        variances = self.std**2
-        variance = F.linear(values**2, variances[:, :-1], variances[:, -1])
+        variance = self._summed(values**2, self.std**2)
         noise = torch.randn(variance.shape, generator=generator, dtype=variance.dtype)
         return self.forward(values) + variance.sqrt() * noise
 
@@ -82,6 +97,12 @@ class VariationalLinear(nn.Module):
             if part > 0
         ]
         return (said - torch.stack(parts).logsumexp(dim=0)).sum(dim=(1, 2)).mean()
+
+    def _summed(self, values: Tensor, weights: Tensor) -> Tensor:
+        """The bias's column is met by a 1."""
+        if not self.has_bias:
+            return F.linear(values, weights)
+        return F.linear(values, weights[:, :-1], weights[:, -1])
 
 
 def through(weights: Tensor, values: Tensor) -> Tensor:
