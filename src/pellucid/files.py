@@ -62,6 +62,25 @@ def check_new_folder(
             raise ValueError(f"{target} holds {foreign[0]}, which pellucid did not make; move it away before --force")
 
 
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A neighbour to write to, which takes path's place when the block ends well; safe against a crash of the machine.
+
+    Raises:
+        OSError: it could not be written; path is as it was.
+    """
+    new = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield new
+        with new.open("rb") as file:
+            os.fsync(file.fileno())
+        new.replace(path)
+    except (OSError, RuntimeError) as error:  # RuntimeError: torch's own writer, when the disk is full
+        raise OSError(f"{path} could not be written ({error}); is the disk full? What was there is kept") from error
+    finally:
+        new.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write value as readable JSON (UTF-8, no NaN); names that are no UTF-8 keep their bytes."""
     with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
@@ -73,7 +92,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """A JSON object; ValueError with the path when the file cannot be read or holds another thing."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not readable ({error})") from error
     if not isinstance(told, dict):
         raise ValueError(f"{path}: must hold an object")

@@ -12,10 +12,10 @@ from pellucid.data import Pixels
 from pellucid.uncertainty import entropy, mc_dropout, variation_ratio
 from pellucid.uncertainty.failure import ConfidNet, TrustScore, compare, doctor, true_class_probability
 
-from .nets import Given, answers, small, some_images
+from ..nets import Given, answers, small_images, varied
 
-NET = small()
-PIXELS = (some_images(60, seed=5) * 255).round().to(torch.uint8)
+NET = varied()
+PIXELS = (small_images(60, 4, seed=5) * 255).round().to(torch.uint8)
 IMAGES = PIXELS.float() / 255
 TARGETS = answers(NET, IMAGES)
 ALL = (
@@ -72,7 +72,7 @@ def test_the_worst_errors_are_those_trusted_most() -> None:
 
 
 def test_fitted_ones_come_last_and_what_they_saw_is_told() -> None:
-    train = some_images(200)
+    train = small_images(200, 4)
     labels = answers(NET, train)
     net = ConfidNet(hidden=8, depth=1, epochs=2).fit(NET, train, labels)
     trust = TrustScore(neighbours=2).fit(NET, IMAGES[:7], torch.arange(7) % 4)
@@ -98,7 +98,7 @@ def test_without_errors_nothing_is_said_to_be_perfect() -> None:
 
 
 def test_the_oracle_is_above_all_others_with_two_classes() -> None:
-    images, targets = some_images(100, shape=(2, 1, 1)), torch.arange(100) % 2
+    images, targets = small_images(100, 1, channels=2), torch.arange(100) % 2
     found = compare(Given(), images, targets, predictors="tcp_oracle,max_probability,doctor_beta,energy", draws=5)
     values = {row.name: row.aupr_error.value for row in found.table.rows}
     assert values["tcp_oracle"] == 1
@@ -110,7 +110,7 @@ def test_energy_is_left_out_where_there_are_no_logits() -> None:
         def forward(self, images: Tensor) -> Tensor:
             return super().forward(images).softmax(dim=1)
 
-    images, targets = some_images(60, shape=(3, 1, 1)), torch.arange(60) % 3
+    images, targets = small_images(60, 1, channels=3), torch.arange(60) % 3
     found = compare(Soft(), images, targets, predictors="energy,entropy", draws=5)
     assert list(found.scores) == ["entropy"]
     assert found.warnings[0].startswith("energy was left out: the network ends in a softmax")
@@ -129,7 +129,7 @@ def test_refuses() -> None:
         compare(NET, IMAGES)
     trust = TrustScore().fit(NET, IMAGES, TARGETS)
     with pytest.raises(ValueError, match=r"fitted\['trust'\] must be fitted on this model"):
-        compare(small(), IMAGES, TARGETS, {"trust": trust})
+        compare(varied(), IMAGES, TARGETS, {"trust": trust})
     with pytest.raises(ValueError, match="fitted must have names of its own, got 'entropy'"):
         compare(NET, IMAGES, TARGETS, {"entropy": trust})
     with pytest.raises(ValueError, match="the network has no dropout"):

@@ -16,14 +16,14 @@ from pellucid.uncertainty.failure import ConfidNet
 from pellucid.uncertainty.failure._learning import loss_of
 from pellucid.uncertainty.failure.confid_net import head_of
 
-from .nets import Given, Shares, answers, small, some_images
+from ..nets import Given, Shares, answers, small_images, varied
 
 TINY: dict[str, Any] = {"hidden": 16, "depth": 2, "epochs": 3, "lr": 1e-3, "batch_size": 32}
 FIRST = torch.zeros(400, dtype=torch.int64)
 
 
 def shares(count: int = 400, seed: int = 0) -> Tensor:
-    return some_images(count, seed, (2, 1, 1))
+    return small_images(count, 1, seed, 2)
 
 
 def test_the_head_has_as_many_weights_as_the_papers() -> None:
@@ -67,7 +67,7 @@ def test_losses_in_closed_form() -> None:
 
 @pytest.mark.parametrize("phase", ["head", "both"])
 def test_the_classifier_stays_what_it_was(phase: str) -> None:
-    net, images = small().requires_grad_(False), some_images()
+    net, images = varied().requires_grad_(False), small_images(200, 4)
     before, held = net(images), {name: value.clone() for name, value in net.state_dict().items()}
     noise = torch.random.get_rng_state()
     with warnings.catch_warnings(action="ignore"):
@@ -82,7 +82,7 @@ def test_the_classifier_stays_what_it_was(phase: str) -> None:
 
 
 def test_the_second_phase_tunes_a_copy_with_batch_norm_and_dropout_at_rest() -> None:
-    net, images = small(), some_images()
+    net, images = varied(), small_images(200, 4)
     with torch.no_grad():
         said = net(images).argmax(dim=1)
         before = net(images)
@@ -102,7 +102,7 @@ def test_the_second_phase_tunes_a_copy_with_batch_norm_and_dropout_at_rest() -> 
 
 
 def test_a_phase_that_makes_it_worse_is_undone() -> None:
-    net, images = small(), some_images()
+    net, images = varied(), small_images(200, 4)
     targets = answers(net, images)
     head = ConfidNet(**TINY).fit(net, images, targets)
     spoilt = ConfidNet(**TINY, phase="both", tune_epochs=1, tune_lr=10.0).fit(net, images, targets)
@@ -112,7 +112,7 @@ def test_a_phase_that_makes_it_worse_is_undone() -> None:
 
 
 def test_same_generator_same_scores_whatever_the_company() -> None:
-    net, images = small(), some_images()
+    net, images = varied(), small_images(200, 4)
     targets = answers(net, images)
     one, other = (ConfidNet(**TINY).fit(net, images, targets, generator=torch.Generator().manual_seed(4)) for _ in "ab")
     assert torch.equal(one(images), other(images))
@@ -124,8 +124,8 @@ def test_same_generator_same_scores_whatever_the_company() -> None:
 
 
 def test_a_set_in_memory_gives_what_its_images_give() -> None:
-    net = small()
-    pixels = (some_images() * 255).round().to(torch.uint8)
+    net = varied()
+    pixels = (small_images(200, 4) * 255).round().to(torch.uint8)
     images = pixels.float() / 255
     targets = answers(net, images)
     memory = Pixels(pixels, targets, tuple("abcd"), tuple(map(str, range(len(pixels)))))
@@ -149,7 +149,7 @@ def test_features_are_what_the_last_linear_layer_is_given_or_a_layer_named() -> 
             return logits
 
     torch.manual_seed(0)
-    net, images = Backwards(), some_images()
+    net, images = Backwards(), small_images(200, 4)
     found = ConfidNet(**TINY).fit(net, images, answers(net, images))
     assert (found.place_.name, found.place_.is_input) == ("last", True)
     assert found.head_.state_dict()["0.weight"].shape == (16, 7)
@@ -159,7 +159,7 @@ def test_features_are_what_the_last_linear_layer_is_given_or_a_layer_named() -> 
 
 @pytest.mark.parametrize("phase", ["head", "both"])
 def test_saved_and_loaded(phase: str, tmp_path: Path) -> None:
-    net, images = small(), some_images()
+    net, images = varied(), small_images(200, 4)
     found = ConfidNet(**TINY, phase=phase, tune_epochs=1, tune_lr=1e-3).fit(net, images, answers(net, images))
     found.save(tmp_path / "kept")
     assert sorted(file.name for file in (tmp_path / "kept").iterdir()) == [
@@ -173,14 +173,14 @@ def test_saved_and_loaded(phase: str, tmp_path: Path) -> None:
     assert torch.equal(again.seen_, found.seen_)
     with pytest.raises(ValueError, match="exists already"):
         found.save(tmp_path / "kept")
-    other = small().requires_grad_(False)
+    other = varied().requires_grad_(False)
     next(other.parameters()).add_(1)
     with pytest.raises(ValueError, match="was fitted on a classifier with other weights"):
         ConfidNet.load(tmp_path / "kept", other)
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
-    net, images = small(), some_images()
+    net, images = varied(), small_images(200, 4)
     ConfidNet(**TINY).fit(net, images, answers(net, images)).save(tmp_path / "kept")
     file = tmp_path / "kept" / "fitted.json"
     told = json.loads(file.read_text())
@@ -198,7 +198,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_few_errors_are_told() -> None:
-    net, images = small(), some_images()
+    net, images = varied(), small_images(200, 4)
     right = answers(net, images, wrong=0)
     with (
         pytest.warns(UserWarning, match="only 0 errors among the 200 images"),
@@ -213,15 +213,15 @@ def test_few_errors_are_told() -> None:
 
 
 def test_what_has_no_features_is_refused() -> None:
-    images = some_images(8)
+    images = small_images(8, 4)
     targets = torch.arange(8) % 4
     one = nn.Sequential(nn.Flatten(), nn.Linear(48, 4)).eval()
     with pytest.raises(ValueError, match="the network has a single layer with weights, '1'"):
         ConfidNet().fit(one, images, targets)
     with pytest.raises(ValueError, match="the network calls no linear layer: name the layer"):
-        ConfidNet().fit(Given(), some_images(8, shape=(4, 1, 1)), targets)
+        ConfidNet().fit(Given(), small_images(8, 1, channels=4), targets)
     with pytest.raises(ValueError, match=r"layer '5x' is not part of the model"):
-        ConfidNet(layer="5x").fit(small(), images, targets)
+        ConfidNet(layer="5x").fit(varied(), images, targets)
 
 
 @pytest.mark.parametrize(
@@ -238,11 +238,11 @@ def test_what_has_no_features_is_refused() -> None:
 )
 def test_refuses_options(option: str, value: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ConfidNet(**{option: value}).fit(small(), some_images(8), torch.arange(8) % 4)  # type: ignore[arg-type]
+        ConfidNet(**{option: value}).fit(varied(), small_images(8, 4), torch.arange(8) % 4)  # type: ignore[arg-type]
 
 
 def test_refuses_what_it_is_asked() -> None:
-    net, images, targets = small(), some_images(8), torch.arange(8) % 4
+    net, images, targets = varied(), small_images(8, 4), torch.arange(8) % 4
     with pytest.raises(ValueError, match=r"targets must be the images' true classes, .* got none"):
         ConfidNet().fit(net, images)
     with pytest.raises(ValueError, match=r"target 4 is no class: not in 0\.\.3"):
@@ -250,7 +250,7 @@ def test_refuses_what_it_is_asked() -> None:
     with pytest.raises(ValueError, match="targets must be left out with a set in memory"):
         ConfidNet().fit(net, Pixels(images.byte(), targets, tuple("abcd"), tuple("abcdefgh")), targets)
     with pytest.raises(ValueError, match="model must be in eval mode"):
-        ConfidNet().fit(small().train(), images, targets)
+        ConfidNet().fit(varied().train(), images, targets)
     with pytest.raises(ValueError, match="must be fitted first"):
         ConfidNet()(images)
     with pytest.raises(ValueError, match="must be fitted before it is saved"):

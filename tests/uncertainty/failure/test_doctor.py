@@ -6,7 +6,7 @@ import torch
 from pellucid.uncertainty.failure import doctor
 from pellucid.uncertainty.failure.doctor import odds
 
-from .nets import Given, small, some_images
+from ..nets import Given, small_images, varied
 
 
 def test_odds_of_three_classes() -> None:
@@ -25,26 +25,26 @@ def test_near_certainty_no_two_are_equal() -> None:
 
 
 def test_of_two_classes_both_give_the_order_of_the_maximum_probability() -> None:
-    images = some_images(50, shape=(2, 1, 1))
+    images = small_images(50, 1, channels=2)
     largest = (10 * images[:, :, 0, 0]).softmax(dim=1).amax(dim=1)
     for variant in ("alpha", "beta"):
         assert torch.equal(doctor(Given(), images, variant=variant).argsort(), (-largest).argsort())
 
 
 def test_a_temperature_divides_the_logits() -> None:
-    images = some_images(5, shape=(3, 1, 1))
+    images = small_images(5, 1, channels=3)
     torch.testing.assert_close(
         doctor(Given(), images, temperature=2.5), odds(10 * images[:, :, 0, 0].double() / 2.5, "alpha")
     )
-    net = small()
-    every = doctor(net, some_images(6))
-    torch.testing.assert_close(doctor(net, some_images(6)[2:3]), every[2:3])
+    net = varied()
+    every = doctor(net, small_images(6, 4))
+    torch.testing.assert_close(doctor(net, small_images(6, 4)[2:3]), every[2:3])
 
 
 def test_refuses() -> None:
     with pytest.raises(ValueError, match="variant must be one of alpha, beta, got 'gamma'"):
-        doctor(small(), some_images(2), variant="gamma")
+        doctor(varied(), small_images(2, 4), variant="gamma")
     with pytest.raises(ValueError, match="temperature must be above 0, got 0"):
-        doctor(small(), some_images(2), temperature=0)
+        doctor(varied(), small_images(2, 4), temperature=0)
     with pytest.raises(ValueError, match="model must be in eval mode"):
-        doctor(small().train(), some_images(2))
+        doctor(varied().train(), small_images(2, 4))

@@ -7,10 +7,10 @@ from pellucid.metrics.ranking import average_precision
 from pellucid.uncertainty.failure import true_class_probability
 from pellucid.uncertainty.failure.true_class_probability import without
 
-from .nets import Given, some_images
+from ..nets import Given, small_images
 
 TARGETS = torch.arange(500) % 5
-IMAGES = some_images(500, shape=(5, 1, 1))
+IMAGES = small_images(500, 1, channels=5)
 
 
 def test_above_a_half_right_below_one_over_k_wrong() -> None:
@@ -27,7 +27,7 @@ def test_above_a_half_right_below_one_over_k_wrong() -> None:
 
 
 def test_of_two_classes_it_ranks_every_error_first() -> None:
-    images, targets = some_images(200, shape=(2, 1, 1)), torch.arange(200) % 2
+    images, targets = small_images(200, 1, channels=2), torch.arange(200) % 2
     wrong = images[:, :, 0, 0].argmax(dim=1) != targets
     assert average_precision(true_class_probability(Given(), images, targets), wrong) == 1
 

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from pellucid.uncertainty.failure import TrustScore
 
-from .nets import answers, small, some_images
+from ..nets import answers, small_images, varied
 
-NET = small()
-IMAGES, NEW = some_images(80), some_images(9, seed=3)
+NET = varied()
+IMAGES, NEW = small_images(80, 4), small_images(9, 4, seed=3)
 TARGETS = answers(NET, IMAGES)
 
 
@@ -63,7 +63,7 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     again = TrustScore.load(tmp_path / "kept", NET)
     assert torch.equal(again(NEW), found(NEW))
     assert (again.alpha, again.neighbours, again.images_) == (0.2, 3, 80)
-    other = small().requires_grad_(False)
+    other = varied().requires_grad_(False)
     next(other.parameters()).add_(1)
     with pytest.raises(ValueError, match="was fitted on a classifier with other weights"):
         TrustScore.load(tmp_path / "kept", other)

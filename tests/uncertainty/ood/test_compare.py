@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from sklearn.metrics import precision_recall_curve
 from torch import Tensor, nn
 
 from pellucid import uncertainty
@@ -17,15 +16,14 @@ from pellucid.uncertainty.ood import (
     detectors,
     max_probability,
     odin,
-    precision_recall,
     spread,
     tune_odin,
 )
 
-from .nets import small, some_images, some_targets
+from ..nets import small, small_images, some_targets
 
-NET, KNOWN, TARGETS = small(), some_images(60), some_targets(60)
-INSIDE, OUTSIDE = some_images(40, seed=1), 0.5 * some_images(30, seed=2)
+NET, KNOWN, TARGETS = small(), small_images(60), some_targets(60)
+INSIDE, OUTSIDE = small_images(40, seed=1), 0.5 * small_images(30, seed=2)
 
 
 def mean(images: Tensor) -> Tensor:
@@ -39,13 +37,13 @@ def dropping() -> nn.Sequential:
 
 def test_the_face_lists_every_method() -> None:
     files = {module.name for module in pkgutil.iter_modules(ood.__path__) if module.name[0] != "_"}
-    assert files == {"compare", "curves", "detectors", "saved", "tune_odin", *PLAIN, *FITTED}
+    assert files == {"compare", "detectors", "saved", "spread", "tune_odin", *PLAIN, *FITTED}
     assert sorted(ood.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name)) == ood.__all__
 
 
 def test_every_detector_by_name() -> None:
     net = dropping()
-    found = detectors(net, [*PLAIN, *FITTED], some_images(60), TARGETS)
+    found = detectors(net, [*PLAIN, *FITTED], small_images(60), TARGETS)
     assert list(found) == [*PLAIN, *FITTED]
     told = compare(found, INSIDE[:12], OUTSIDE[:9], draws=20)
     assert [row.name for row in told.table.rows] == list(found)
@@ -95,7 +93,7 @@ def test_it_takes_as_many_of_both_and_tells_the_ratio() -> None:
 
 
 def test_images_that_pass_and_images_rejected() -> None:
-    others = some_images(40, seed=9)
+    others = small_images(40, seed=9)
     told = compare({"mean": mean}, INSIDE, others, draws=20)
     threshold = told.thresholds["mean"]
     assert int((mean(INSIDE) <= threshold).sum()) == 38, "95 % of 40"
@@ -107,7 +105,7 @@ def test_images_that_pass_and_images_rejected() -> None:
 
 
 def test_sets_that_are_alike_are_not_told_apart_and_roles_can_be_swapped() -> None:
-    one, other = some_images(300, side=4, seed=1), some_images(300, side=4, seed=2)
+    one, other = small_images(300, side=4, seed=1), small_images(300, side=4, seed=2)
     row = compare({"mean": mean}, one, other, draws=200).table.rows[0]
     assert row.auroc.low <= 0.5 <= row.auroc.high
     assert row.aupr_out.value == pytest.approx(0.5, abs=0.08)
@@ -128,9 +126,9 @@ def test_how_the_sets_look() -> None:
 
 def test_compare_refuses() -> None:
     with pytest.raises(ValueError, match=r"shape of the known images \(3, 8, 8\), got \(3, 9, 9\)"):
-        compare({"mean": mean}, INSIDE, some_images(5, side=9))
+        compare({"mean": mean}, INSIDE, small_images(5, side=9))
     with pytest.raises(ValueError, match=r"shape of the known images \(3, 8, 8\), got \(1, 8, 8\)"):
-        compare({"mean": mean}, INSIDE, some_images(5, channels=1))
+        compare({"mean": mean}, INSIDE, small_images(5, channels=1))
     shared = torch.cat([OUTSIDE[:2], INSIDE[7:8]])
     with pytest.raises(ValueError, match=r"none of images, got 1 that are in both \(the first: number 2 is number 7"):
         compare({"mean": mean}, INSIDE, shared)
@@ -144,19 +142,6 @@ def test_compare_refuses() -> None:
         detectors(NET, ["knn"])
     with pytest.raises(ValueError, match="targets must be given to fit mahalanobis on"):
         detectors(NET, ["mahalanobis"], KNOWN)
-
-
-def test_curves_are_those_of_scikit_learn() -> None:
-    known, others = torch.tensor([0.1, 0.2, 0.2, 0.7]), torch.tensor([0.2, 0.6, 0.7, 0.9])
-    both = torch.cat([known, others])
-    for positive, labels, sign in (("out", [0] * 4 + [1] * 4, 1), ("in", [1] * 4 + [0] * 4, -1)):
-        precision, recall, _ = precision_recall_curve(labels, sign * both.numpy())
-        found = precision_recall(known, others, positive=positive)
-        told = list(zip(found.recall.tolist(), found.precision.tolist(), strict=True))
-        expected = list(zip(recall[::-1], precision[::-1], strict=True))[1:]
-        assert told[: len(expected)] == [pytest.approx(point) for point in expected]
-    with pytest.raises(ValueError, match="positive must be out or in, got 'both'"):
-        precision_recall(known, others, positive="both")
 
 
 def test_spread_counts_every_score() -> None:
@@ -186,7 +171,7 @@ def test_odin_tuned_on_known_images_alone() -> None:
 
 
 def test_odin_tuned_with_images_from_elsewhere() -> None:
-    test = some_images(5, seed=8)
+    test = small_images(5, seed=8)
     found = tune_odin(NET, INSIDE[:20], OUTSIDE[:20], test, mode="with_ood")
     assert found.values.shape == (10, 21)
     row, column = found.temperatures.index(found.temperature), found.epsilons.index(found.epsilon)

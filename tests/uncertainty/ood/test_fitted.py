@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from pellucid.uncertainty.ood import Knn, Mahalanobis, ReAct, Vim, energy
 
-from .nets import Linear, small, some_images, some_targets
+from ..nets import Linear, small, small_images, some_targets
 
-NET, KNOWN, TARGETS = small(), some_images(60), some_targets(60)
-ASKED = some_images(9, seed=7)
+NET, KNOWN, TARGETS = small(), small_images(60), some_targets(60)
+ASKED = small_images(9, seed=7)
 
 
 def penultimate(images: Tensor, net: nn.Sequential = NET) -> Tensor:
@@ -40,7 +40,7 @@ def fitted() -> dict[str, Knn | Mahalanobis | ReAct | Vim]:
 
 
 def test_mahalanobis_is_the_distance_of_the_formula() -> None:
-    known, asked = some_images(90, side=2).double(), some_images(7, side=2, seed=4).double()
+    known, asked = small_images(90, side=2).double(), small_images(7, side=2, seed=4).double()
     targets = some_targets(90)
     found = Mahalanobis(ridge=1e-12).fit(plain(), known, targets)(asked)
     rows, queries = known.flatten(1).numpy(), asked.flatten(1).numpy()
@@ -62,7 +62,7 @@ def test_mahalanobis_takes_what_the_head_is_given_or_layers_named() -> None:
 
 
 def test_mahalanobis_counts_a_feature_that_never_varied() -> None:
-    known = some_images(40, side=2).double()
+    known = small_images(40, side=2).double()
     known[:, 0, 0, 0] = 0.5
     asked = known[:1].clone()
     asked[0, 0, 0, 0] = 0.51

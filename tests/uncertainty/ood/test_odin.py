@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from pellucid.uncertainty.ood import max_probability, odin
 from pellucid.uncertainty.ood.odin import surer
 
-from .nets import Given, Linear, small, some_images
+from ..nets import Given, Linear, small, small_images
 
-NET, IMAGES = small(), some_images(8)
+NET, IMAGES = small(), small_images(8)
 
 
 def ranks(scores: Tensor) -> list[int]:
@@ -30,7 +30,7 @@ def test_two_classes_rank_alike_at_every_temperature(temperature: float) -> None
 
 
 def test_a_high_temperature_ranks_by_the_lead_over_the_mean() -> None:
-    images = some_images(200, seed=5)
+    images = small_images(200, seed=5)
     with torch.no_grad():
         z = NET(images).double()
     lead = z.amax(dim=1) - z.mean(dim=1)
@@ -44,7 +44,7 @@ def test_two_linear_classes(temperature: float, epsilon: float) -> None:
     generator = torch.Generator().manual_seed(2)
     weight = torch.randn(2, 12, generator=generator).double()
     bias = torch.randn(2, generator=generator).double()
-    images = some_images(6, side=2).double()
+    images = small_images(6, side=2).double()
     odds = images.flatten(1) @ (weight[0] - weight[1]) + bias[0] - bias[1]
     odds = odds.abs() + epsilon * (weight[0] - weight[1]).abs().sum()
     found = odin(Linear(weight, bias), images, temperature=temperature, epsilon=epsilon)
@@ -53,7 +53,7 @@ def test_two_linear_classes(temperature: float, epsilon: float) -> None:
 
 def test_a_longer_step_is_surer() -> None:
     weight = torch.tensor([[1.0, -2.0, 0.0], [0.5, 1.0, 0.0]])
-    images = some_images(4, side=1)
+    images = small_images(4, side=1)
     scores = [odin(Linear(weight), images, temperature=1.0, epsilon=step) for step in (0.0, 0.01, 0.1)]
     assert bool((scores[0] > scores[1]).all())
     assert bool((scores[1] > scores[2]).all())
@@ -61,7 +61,7 @@ def test_a_longer_step_is_surer() -> None:
 
 def test_the_step_is_epsilon_or_nothing() -> None:
     weight = torch.tensor([[1.0, -2.0, 0.0], [0.5, 1.0, 0.0]])
-    images = some_images(4, side=1)
+    images = small_images(4, side=1)
     signs = surer(Linear(weight), images, 1000.0)
     assert set(signs.flatten().tolist()) <= {-1.0, 0.0, 1.0}
     assert (signs[:, 2] == 0).all(), "the third value changes nothing"
@@ -75,7 +75,7 @@ def test_the_step_is_taken_at_the_temperature_of_the_score(temperature: float) -
     """The slope of log p_y is (w_y - sum of p_k w_k) / T, whose signs depend on T from three classes on."""
     generator = torch.Generator().manual_seed(4)
     weight = torch.randn(5, 12, generator=generator).double()
-    images = some_images(30, side=2).double()
+    images = small_images(30, side=2).double()
     logits = images.flatten(1) @ weight.T
     expected = (weight[logits.argmax(dim=1)] - (logits / temperature).softmax(dim=1) @ weight).sign()
     assert torch.equal(surer(Linear(weight), images, temperature).flatten(1), expected)
@@ -109,7 +109,7 @@ def test_it_leaves_no_gradient_and_works_without_them() -> None:
 
 
 def test_one_image_is_as_many() -> None:
-    images = some_images(70)
+    images = small_images(70)
     together = odin(NET, images)
     torch.testing.assert_close(torch.cat([odin(NET, image[None]) for image in images]), together, rtol=1e-9, atol=1e-9)
 

@@ -6,12 +6,12 @@ from torch import Tensor, nn
 
 from pellucid.uncertainty.ood import Knn, Mahalanobis, ReAct, Vim, energy, max_logit, max_probability, odin
 
-from .nets import small, some_images, some_targets
+from ..nets import small, small_images, some_targets
 
 detector = pytest.importorskip("pytorch_ood.detector")
 
-NET, KNOWN, TARGETS = small().double(), some_images(60).double(), some_targets(60)
-ASKED = some_images(9, seed=7).double()
+NET, KNOWN, TARGETS = small().double(), small_images(60).double(), some_targets(60)
+ASKED = small_images(9, seed=7).double()
 
 
 def encoder(images: Tensor) -> Tensor:

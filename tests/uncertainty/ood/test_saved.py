@@ -9,10 +9,10 @@ import torch
 from pellucid.uncertainty.ood import Knn, Mahalanobis, ReAct, Vim, load_detector, save_detector
 from pellucid.uncertainty.ood.saved import Fitted
 
-from .nets import small, some_images, some_targets
+from ..nets import small, small_images, some_targets
 
-NET, KNOWN, TARGETS = small(), some_images(60), some_targets(60)
-ASKED = some_images(4, seed=7)
+NET, KNOWN, TARGETS = small(), small_images(60), some_targets(60)
+ASKED = small_images(4, seed=7)
 
 EVERY = [Knn(neighbours=3, layer="1"), Mahalanobis(layers="1, 5"), ReAct(percentile=80), Vim(principal=3)]
 
@@ -37,21 +37,21 @@ def test_refuses(tmp_path: Path) -> None:
     save_detector(ReAct().fit(NET, KNOWN), place)
     other = small()
     other.get_parameter("6.bias").data += 1
-    with pytest.raises(ValueError, match="fitted on a network with other weights: fit it anew"):
+    with pytest.raises(ValueError, match="was fitted on a classifier with other weights; fit it on this one"):
         load_detector(other, place)
-    told = json.loads((place / "detector.json").read_text())
+    told = json.loads((place / "fitted.json").read_text())
     for change, message in (
-        ({"detector": "reactor"}, "detector must be one of .*, got 'reactor'; did you mean react"),
-        ({"detector": "vim", "options": {}}, "it must hold bias_, head_, origin_, residual_, scale_, weight_, got"),
-        ({"options": {"share": 3}}, "share"),
-        ({"learned": {"head_": 3}}, "it must hold"),
+        ({"kind": "reacts"}, "must be of kind knn or mahalanobis or react or vim, .* got 'reacts'; did you mean react"),
+        ({"kind": "vim", "options": {}}, "vim must hold bias_, head_, origin_, residual_, scale_, weight_, got"),
+        ({"options": {"share": 3}}, "is damaged .*share"),
+        ({"learned": {"head_": 3}}, "react must hold"),
     ):
-        (place / "detector.json").write_text(json.dumps({**told, **change}))
+        (place / "fitted.json").write_text(json.dumps({**told, **change}))
         with pytest.raises(ValueError, match=message):
             load_detector(NET, place)
-    (place / "detector.json").write_text(json.dumps(told))
-    (place / "learned.safetensors").write_bytes(b"nothing")
+    (place / "fitted.json").write_text(json.dumps(told))
+    (place / "fitted.safetensors").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="not a readable safetensors file"):
         load_detector(NET, place)
-    with pytest.raises(ValueError, match="not readable"):
+    with pytest.raises(ValueError, match="is no saved knn or mahalanobis or react or vim"):
         load_detector(NET, tmp_path / "nowhere")

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from pellucid.uncertainty.ood import energy, max_logit, max_probability
 
-from .nets import Given, small, some_images
+from ..nets import Given, small, small_images
 
-NET, IMAGES = small(), some_images(6)
+NET, IMAGES = small(), small_images(6)
 SURE = torch.tensor([[1.0, 0.0, 0.0], [0.4, 0.4, 0.4]]).double()[:, :, None, None]
 
 

@@ -6,7 +6,6 @@ What must first be fitted is a class: fit(model, images, targets) -> itself, the
 from .compare import Comparison, compare
 from .confid_net import ConfidNet
 from .doctor import doctor
-from .precision_recall import precision_recall
 from .true_class_probability import true_class_probability
 from .trust_score import TrustScore
 
@@ -16,6 +15,5 @@ __all__ = [
     "TrustScore",
     "compare",
     "doctor",
-    "precision_recall",
     "true_class_probability",
 ]

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from pellucid.uncertainty import scores
 from pellucid.uncertainty._logits import remainder
+from pellucid.uncertainty._pictures import Pictures, parts_of
 from pellucid.uncertainty.mc_dropout import mc_dropout
 
-from ._pictures import Pictures, parts_of
 from .doctor import odds
 from .true_class_probability import without
 

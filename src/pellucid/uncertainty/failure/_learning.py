@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from pellucid.metrics.ranking import average_precision
 from pellucid.training import Stopping, engine, fit, optimizer
-
-from ._penultimate import Place, features_at
+from pellucid.uncertainty._features import Place, features_at
 
 LOSSES = ("mse", "bce", "ranking")
 

@@ -15,9 +15,9 @@ from pellucid.checks import check_count, check_eval, near
 from pellucid.metrics.ranking import FailureTable, failure_table
 from pellucid.models import are_probabilities, evaluate, unvaried
 from pellucid.uncertainty._logits import as_logits, checked
+from pellucid.uncertainty._pictures import Pictures, check_classes, keys_of, labels_of, parts_of, shared
 
 from . import _by_name
-from ._pictures import Pictures, check_classes, keys_of, labels_of, parts_of, shared
 
 Predictor = Callable[[Tensor], Tensor]
 """Images (N, C, H, W) to scores (N,), higher = less to be trusted: a fitted ConfidNet or TrustScore, say."""

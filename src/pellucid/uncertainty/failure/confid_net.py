@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from pellucid.checks import check_choice, check_count, check_eval, check_range
 from pellucid.data import Pixels
+from pellucid.uncertainty import _fitted
+from pellucid.uncertainty._features import Place, features_and_logits, place_of
+from pellucid.uncertainty._pictures import Pictures, check_asked, check_classes, images_at, keys_of, labels_of
 
-from . import _kept
 from ._learning import LOSSES, Branch, Lesson, Pace, learn
-from ._penultimate import Place, place_of, read
-from ._pictures import Pictures, check_asked, check_classes, images_at, keys_of, labels_of
 from .true_class_probability import without
 
 PHASES = ("head", "both")
@@ -106,7 +106,7 @@ class ConfidNet:
         source = torch.Generator().manual_seed(0) if generator is None else generator
         place = place_of(model, images_at(images, torch.arange(1), model), self.layer)
         with torch.inference_mode(False), torch.enable_grad():
-            features, logits = read(model, images, place)
+            features, logits = features_and_logits(model, images, place)
             check_classes(labels, logits.shape[1])
             labels = labels.to(logits.device)
             wrong = logits.argmax(dim=1) != labels
@@ -132,7 +132,7 @@ class ConfidNet:
             raise ValueError("ConfidNet must be fitted first: call fit(model, images, targets)")
         check_asked(self.model, images)
         with torch.no_grad():
-            score: Tensor = (-self.head_(read(self.encoder_, images, self.place_)[0])[:, 0]).sigmoid()
+            score: Tensor = (-self.head_(features_and_logits(self.encoder_, images, self.place_)[0])[:, 0]).sigmoid()
         return score
 
     def save(self, folder: str | Path, *, force: bool = False) -> None:
@@ -155,7 +155,7 @@ class ConfidNet:
         tensors = {f"head.{name}": value for name, value in self.head_.state_dict().items()}
         if self.encoder_ is not self.model:
             tensors |= {f"encoder.{name}": value for name, value in self.encoder_.state_dict().items()}
-        _kept.write(folder, "confid_net", self.model, told, {**tensors, "seen": self.seen_}, force=force)
+        _fitted.write(folder, "confid_net", self.model, told, {**tensors, "seen": self.seen_}, force=force)
 
     @classmethod
     def load(cls, folder: str | Path, model: nn.Module) -> "ConfidNet":
@@ -168,8 +168,8 @@ class ConfidNet:
         Raises:
             ValueError: the folder is no saved ConfidNet, is damaged, or was fitted on another classifier.
         """
-        told, tensors = _kept.read(folder, "confid_net", model)
-        with _kept.read_errors(folder):
+        told, tensors = _fitted.read(folder, "confid_net", model)
+        with _fitted.read_errors(folder):
             net = cls(**told["options"])
             net._check()
             head = head_of(told["features"], net.hidden, net.depth, torch.Generator().manual_seed(0))
@@ -179,8 +179,8 @@ class ConfidNet:
         net.model, net.encoder_ = model, model
         if net.phase == "both":
             net.encoder_ = copy.deepcopy(model)
-            _kept.put(net.encoder_, tensors, "encoder.", folder)
-        _kept.put(head, tensors, "head.", folder)
+            _fitted.put(net.encoder_, tensors, "encoder.", folder)
+        _fitted.put(head, tensors, "head.", folder)
         first = next(model.parameters(), None)
         net.head_ = head.to(None if first is None else first.device).requires_grad_(False).eval()
         return net
@@ -203,7 +203,7 @@ class ConfidNet:
         held = images.subset(rows) if isinstance(images, Pixels) else images_at(images, rows, encoder)
 
         def judged() -> Tensor:
-            logits: Tensor = head(read(encoder, held, place)[0])[:, 0]
+            logits: Tensor = head(features_and_logits(encoder, held, place)[0])[:, 0]
             return logits
 
         best = learn(branch, lambda some: images_at(images, some, encoder), judged, lesson, pace, is_start_kept=True)

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from pellucid.checks import check_eval
 from pellucid.uncertainty._logits import logits_of
-
-from ._pictures import check_classes, labels_of
+from pellucid.uncertainty._pictures import check_classes, labels_of
 
 
 def true_class_probability(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pellucid.checks import check_count, check_eval
-
-from . import _kept
-from ._penultimate import Place, place_of, read
-from ._pictures import Pictures, check_asked, check_classes, images_at, keys_of, labels_of
+from pellucid.uncertainty import _fitted
+from pellucid.uncertainty._features import Place, features_and_logits, place_of
+from pellucid.uncertainty._pictures import Pictures, check_asked, check_classes, images_at, keys_of, labels_of
 
 
 class TrustScore:
@@ -52,7 +51,7 @@ class TrustScore:
         check_eval(model)
         labels = labels_of(images, targets)
         self.place_ = place_of(model, images_at(images, torch.arange(1), model), self.layer)
-        features, logits = read(model, images, self.place_)
+        features, logits = features_and_logits(model, images, self.place_)
         check_classes(labels, logits.shape[1])
         self.classes_, counts = torch.unique(labels, return_counts=True)
         if len(counts) < 2:
@@ -76,7 +75,7 @@ class TrustScore:
         if not hasattr(self, "points_"):
             raise ValueError("TrustScore must be fitted first: call fit(model, images, targets)")
         check_asked(self.model, images)
-        features, logits = read(self.model, images, self.place_)
+        features, logits = features_and_logits(self.model, images, self.place_)
         predicted = logits.argmax(dim=1).cpu()
         distances = self._distances(features.cpu())  # (N, C)
         is_own = predicted[:, None] == self.classes_
@@ -104,7 +103,7 @@ class TrustScore:
             "errors": self.errors_,
         }
         tensors = {"points": self.points_, "classes": self.classes_, "counts": self.counts_, "seen": self.seen_}
-        _kept.write(folder, "trust_score", self.model, told, tensors, force=force)
+        _fitted.write(folder, "trust_score", self.model, told, tensors, force=force)
 
     @classmethod
     def load(cls, folder: str | Path, model: nn.Module) -> "TrustScore":
@@ -117,8 +116,8 @@ class TrustScore:
         Raises:
             ValueError: the folder is no saved trust score, is damaged, or was fitted on another classifier.
         """
-        told, tensors = _kept.read(folder, "trust_score", model)
-        with _kept.read_errors(folder):
+        told, tensors = _fitted.read(folder, "trust_score", model)
+        with _fitted.read_errors(folder):
             score = cls(**told["options"])
             score._check()
             score.place_ = Place(**told["place"])

@@ -5,7 +5,6 @@ What must first be fitted on known images is a class: fit(model, images, targets
 """
 
 from .compare import Appearance, Comparison, Detector, compare
-from .curves import PrecisionRecall, Spread, precision_recall, spread
 from .detectors import FITTED, PLAIN, detectors
 from .energy import energy
 from .entropy import entropy
@@ -17,6 +16,7 @@ from .mc_dropout import mc_dropout
 from .odin import odin
 from .react import ReAct
 from .saved import load_detector, save_detector
+from .spread import Spread, spread
 from .tune_odin import OdinOptions, tune_odin
 from .vim import Vim
 
@@ -29,7 +29,6 @@ __all__ = [
     "Knn",
     "Mahalanobis",
     "OdinOptions",
-    "PrecisionRecall",
     "ReAct",
     "Spread",
     "Vim",
@@ -42,7 +41,6 @@ __all__ = [
     "max_probability",
     "mc_dropout",
     "odin",
-    "precision_recall",
     "save_detector",
     "spread",
     "tune_odin",

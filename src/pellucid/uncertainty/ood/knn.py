@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.checks import check_count, check_eval, check_images
+from pellucid.uncertainty._features import features_of, head_of
 
-from ._features import features_of, head_of
-from ._fitted import check_asked
+from ._asked import check_asked
 
 AT_ONCE = 2**24
 """Distances held at a time."""

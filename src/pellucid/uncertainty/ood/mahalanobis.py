@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.checks import check_question, check_range
+from pellucid.uncertainty._features import features_of, head_of
 
-from ._features import features_of, head_of
-from ._fitted import check_asked, layer_names
+from ._asked import check_asked, layer_names
 
 
 class Mahalanobis:

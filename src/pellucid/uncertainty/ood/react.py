@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from pellucid.checks import check_eval, check_images, check_range
 from pellucid.models.probes import find_layer, hooked
 from pellucid.uncertainty import scores
+from pellucid.uncertainty._features import features_of, linear_head_of
 from pellucid.uncertainty._logits import check_temperature, raw_logits_of
 
-from ._features import features_of, linear_head_of
-from ._fitted import check_asked
+from ._asked import check_asked
 
 
 class ReAct:

@@ -1,18 +1,13 @@
-"""Fitted detectors as folders: detector.json beside learned.safetensors, bound to the network they were fitted on."""
+"""Fitted detectors as folders, bound to the network they were fitted on."""
 
 import inspect
 from pathlib import Path
 from typing import TypeAlias
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pellucid.checks import check_choice
-from pellucid.files import new_folder, read_object, write_json
-from pellucid.models import network_of, weights_hash
-from pellucid.models.weights import read_weights
-from pellucid.records import record
+from pellucid.uncertainty import _fitted
 
 from .knn import Knn
 from .mahalanobis import Mahalanobis
@@ -20,8 +15,6 @@ from .react import ReAct
 from .vim import Vim
 
 Fitted: TypeAlias = Knn | Mahalanobis | ReAct | Vim
-
-FILE, LEARNED = "detector.json", "learned.safetensors"
 
 CLASSES = {"knn": Knn, "mahalanobis": Mahalanobis, "react": ReAct, "vim": Vim}
 
@@ -40,28 +33,19 @@ def save_detector(detector: Fitted, folder: str | Path, *, force: bool = False) 
     Args:
         detector: fitted.
         folder: to make.
-        force: replace a folder that was made so before.
+        force: replace a folder that was made so before, of a detector of the same kind.
 
     Raises:
         ValueError: the detector is not fitted, or the folder exists.
     """
     kind = next(name for name, made in CLASSES.items() if isinstance(detector, made))
-    told = {key: value for key, value in vars(detector).items() if key.endswith("_")}
-    if not told:
+    learned = {key: value for key, value in vars(detector).items() if key.endswith("_")}
+    if not learned:
         raise ValueError(f"detector must be fitted before it is saved, but this {type(detector).__name__} is not")
-    tensors = {key: value.cpu().contiguous() for key, value in told.items() if isinstance(value, Tensor)}
-    options = _options(detector)
-    about = {
-        "format": 1,
-        "detector": kind,
-        "options": options,
-        "learned": {key: value for key, value in told.items() if key not in tensors},
-        "network": weights_hash(network_of(detector.model)),
-    }
-    stamp = record("detector", options=options, model={"hash": about["network"]})
-    with new_folder(folder, force=force, mark=FILE, command="detector") as place:
-        save_file(tensors, place / LEARNED)
-        write_json(place / FILE, {**about, "record": stamp.json()})
+    tensors = {key: value for key, value in learned.items() if isinstance(value, Tensor)}
+    words = {key: value for key, value in learned.items() if key not in tensors}
+    told = {"options": _options(detector), "learned": words}
+    _fitted.write(folder, kind, detector.model, told, tensors, force=force)
 
 
 def load_detector(model: nn.Module, folder: str | Path) -> Fitted:
@@ -74,19 +58,14 @@ def load_detector(model: nn.Module, folder: str | Path) -> Fitted:
     Raises:
         ValueError: no detector, a broken one, or one that was fitted on another network.
     """
-    place = Path(folder)
-    told = read_object(place / FILE)
-    try:
-        kind, options, words = told["detector"], told["options"], told["learned"]
-        check_choice("detector", kind, CLASSES)
-        detector: Fitted = CLASSES[kind](**options)
-        if told["network"] != weights_hash(network_of(model)):
-            raise ValueError("it was fitted on a network with other weights: fit it anew on this one")
-        found = {**words, **read_weights(place / LEARNED)}
+    told, tensors = _fitted.read(folder, list(CLASSES), model)
+    kind = told["kind"]
+    with _fitted.read_errors(folder):
+        words = told["learned"]
+        detector: Fitted = CLASSES[kind](**told["options"])
+        found = {**words, **tensors}
         if set(found) != NAMES[kind] or not all(isinstance(word, str) for word in words.values()):
-            raise ValueError(f"it must hold {', '.join(sorted(NAMES[kind]))}, got {', '.join(sorted(found))}")
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{place}: is not a detector that can be used here: {error}") from error
+            raise ValueError(f"{kind} must hold {', '.join(sorted(NAMES[kind]))}, got {', '.join(sorted(found))}")
     first = next(model.parameters(), None)
     device = torch.device("cpu") if first is None else first.device
     detector.model = model

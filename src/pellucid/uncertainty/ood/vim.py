@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from pellucid.checks import check_count, check_eval, check_images
 from pellucid.uncertainty import scores
+from pellucid.uncertainty._features import features_of, linear_head_of
 
-from ._features import features_of, linear_head_of
-from ._fitted import check_asked
+from ._asked import check_asked
 
 
 class Vim:

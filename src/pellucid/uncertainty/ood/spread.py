@@ -1,4 +1,4 @@
-"""What a page draws of a comparison: how the two sets' scores are spread, and precision over recall."""
+"""Spread: how the scores of known images and of those from elsewhere lie, as a page draws them."""
 
 from dataclasses import dataclass
 
@@ -20,14 +20,6 @@ class Spread:
     others: Tensor  # (B,), float64, shares of the images from elsewhere, sum 1
 
 
-@dataclass(frozen=True)
-class PrecisionRecall:
-    """One point for each score, from the positive that is surest on; equal scores enter together."""
-
-    recall: Tensor  # (P,), float64, rising to 1
-    precision: Tensor  # (P,), float64
-
-
 def spread(scores_in: Tensor, scores_out: Tensor, *, bins: int = 40) -> Spread:
     """How the scores of known images and of those from elsewhere are spread, on one axis.
 
@@ -45,26 +37,6 @@ def spread(scores_in: Tensor, scores_out: Tensor, *, bins: int = 40) -> Spread:
     edges = torch.linspace(low, high, bins + 1, dtype=torch.float64)
     counts = [torch.bucketize(some, edges[1:-1], right=True).bincount(minlength=bins) for some in (known, others)]
     return Spread(edges, counts[0] / len(known), counts[1] / len(others))
-
-
-def precision_recall(scores_in: Tensor, scores_out: Tensor, *, positive: str = "out") -> PrecisionRecall:
-    """Precision over recall, with the images from elsewhere as positives, or the known ones.
-
-    Args:
-        scores_in: (N,), finite, of known images, higher = less known.
-        scores_out: (M,), finite, of images from elsewhere.
-        positive: out or in.
-    """
-    if positive not in {"out", "in"}:
-        raise ValueError(f"positive must be out or in, got {positive!r}")
-    known, others = (_finite(name, some) for name, some in (("scores_in", scores_in), ("scores_out", scores_out)))
-    sought, rest = (others, known) if positive == "out" else (-known, -others)
-    values, order = torch.cat([sought, rest]).sort(descending=True, stable=True)
-    hits = (order < len(sought)).double().cumsum(dim=0)
-    is_last = torch.ones(len(values), dtype=torch.bool)
-    is_last[:-1] = values[1:] != values[:-1]
-    entered = torch.arange(1, len(values) + 1)
-    return PrecisionRecall((hits / len(sought))[is_last], (hits / entered)[is_last])
 
 
 def _finite(name: str, scores: Tensor) -> Tensor:
