@@ -36,7 +36,9 @@ class Laplace:
 
     f are an image's features and a 1 for the bias, p its probabilities, L the log-likelihood of the labels, M the
     weights. Weights are drawn, each draw the same for all images; since logits are linear in them, that is the same in
-    law as drawing logits. It takes the trained weights for the mode and says nothing of other modes.
+    law as drawing logits. It takes the trained weights for the mode and says nothing of other modes. A network that is
+    sure of nearly all its training images leaves H small, so that the drawn weights scatter and the answers become too
+    unsure, with diag and full most of all: compare the likelihood of held-out labels with the plain network's.
 
     Learned: layer_, the last layer and its weights; curvature_, H; prior_precision_, delta; log_marginal_likelihood_,
     the log evidence, nats; images_, how many it was fitted on.
