@@ -2,7 +2,7 @@ import pytest
 import torch
 from sklearn.metrics import brier_score_loss
 
-from pellucid.metrics import brier, expected_calibration_error, reliability
+from pellucid.metrics import brier, calibration_interval, expected_calibration_error, reliability
 
 GENERATOR = torch.Generator().manual_seed(0)
 CONFIDENCE = torch.rand(500, generator=GENERATOR)
@@ -54,3 +54,27 @@ def test_perfect_and_worst_forecasts() -> None:
     sure = torch.eye(3)
     torch.testing.assert_close(brier(sure, torch.tensor([0, 1, 2])), torch.zeros(3))
     torch.testing.assert_close(brier(sure, torch.tensor([1, 2, 0])), torch.full((3,), 2.0))
+
+
+def test_the_interval_of_one_bin_is_that_of_a_share() -> None:
+    confidence, correct = torch.full((400,), 0.9), torch.arange(400) % 5 < 3
+    found = calibration_interval(confidence, correct, bins=10, draws=2000)
+    assert found.value == pytest.approx(0.3)
+    half = 1.96 * (0.6 * 0.4 / 400) ** 0.5
+    assert (found.low, found.high) == pytest.approx((0.3 - half, 0.3 + half), abs=0.005)
+
+
+def test_the_interval_takes_off_what_noise_adds() -> None:
+    generator = torch.Generator().manual_seed(3)
+    confidence = torch.rand(200, generator=generator)
+    correct = torch.rand(200, generator=generator) < confidence  # calibrated: the error is noise alone
+    found = calibration_interval(confidence, correct)
+    assert found.value == pytest.approx(expected_calibration_error(reliability(confidence, correct)))
+    assert 0 <= found.low < 0.4 * found.value
+    assert found.value <= found.high < 1.5 * found.value
+    assert found == calibration_interval(confidence, correct)
+
+
+def test_the_interval_needs_a_draw() -> None:
+    with pytest.raises(ValueError, match="draws must be at least 1, got 0"):
+        calibration_interval(torch.rand(9), torch.rand(9) > 0.5, draws=0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pellucid.report import colour, data_uri, enlarged, fitted, overlay, pixels
+from pellucid.report import colour, data_uri, enlarged, fitted, overlay, pixels, thumbnail
 from pellucid.report.pictures import scaled
 
 
@@ -79,3 +79,12 @@ def test_data_uris_hold_the_picture(exact: bool) -> None:
     read = np.asarray(Image.open(BytesIO(base64.b64decode(body))))
     assert np.abs(read.astype(int) - 77).max() <= (0 if exact else 2)
     assert read.shape == (8, 9, 3)
+
+
+@pytest.mark.parametrize(("size", "kind", "shape"), [((8, 8), "png", (96, 96)), ((300, 400), "jpeg", (144, 192))])
+def test_a_thumbnail_is_small_and_exact_where_enlarged(
+    size: tuple[int, int], kind: str, shape: tuple[int, int]
+) -> None:
+    head, body = thumbnail(torch.rand(1, *size)).split(",")
+    assert head == f"data:image/{kind};base64"
+    assert np.asarray(Image.open(BytesIO(base64.b64decode(body)))).shape == (*shape, 3)

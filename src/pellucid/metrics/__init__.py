@@ -2,7 +2,7 @@
 
 from . import explanation, ranking
 from .boxes import Box, best_iou, box_iou, heat_boxes
-from .calibration import Reliability, brier, expected_calibration_error, reliability
+from .calibration import Reliability, brier, calibration_interval, expected_calibration_error, reliability
 from .classification import (
     Averages,
     Interval,
@@ -28,6 +28,7 @@ __all__ = [
     "bootstrap",
     "box_iou",
     "brier",
+    "calibration_interval",
     "confusion",
     "cross_entropy",
     "expected_calibration_error",

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from pellucid.checks import check_count
 
+from .classification import Interval
+
 
 @dataclass(frozen=True)
 class Reliability:
@@ -49,6 +51,37 @@ def expected_calibration_error(bins: Reliability) -> float:
     """Mean gap between confidence and accuracy over bins, weighted by their images; in [0, 1], lower is better."""
     gaps = (bins.confidence - bins.accuracy).abs().nan_to_num()
     return float((gaps * bins.count).sum() / bins.count.sum())
+
+
+def calibration_interval(
+    confidence: Tensor, correct: Tensor, *, bins: int = 15, draws: int = 1000, generator: torch.Generator | None = None
+) -> Interval:
+    """The expected calibration error and its bootstrap interval at 95 %.
+
+    Resampling adds noise to the bins, which raises the error once more than sampling did: the interval is the one
+    reflected at the number itself (Efron and Tibshirani's basic one), which takes that off, held within [0, 1] and
+    about the number. Of few images the number is mostly noise, and a well calibrated model's above 0 as well.
+
+    Args:
+        confidence: (N,), probability of the predicted class, in [0, 1].
+        correct: (N,), bool, whether the prediction is right.
+        bins: number of bins, at least 1.
+        draws: bootstrap draws of the images, at least 1.
+        generator: of the draws; none takes one of seed 0.
+    """
+    check_count("draws", draws, 1)
+    value = expected_calibration_error(reliability(confidence, correct, bins=bins))
+    gaps = confidence.cpu().double() - correct.cpu().double()  # (N,)
+    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
+    place = torch.bucketize(confidence.cpu().double(), edges[1:-1], right=False)
+    source = torch.Generator().manual_seed(0) if generator is None else generator
+    count, errors = len(gaps), []
+    for _ in range(draws):
+        drawn = torch.randint(count, (count,), generator=source, device=source.device).cpu()
+        sums = torch.zeros(bins, dtype=torch.float64).index_add_(0, place[drawn], gaps[drawn])
+        errors.append(float(sums.abs().sum()) / count)
+    low, high = torch.tensor(errors, dtype=torch.float64).quantile(gaps.new_tensor([0.025, 0.975])).tolist()
+    return Interval(value, max(0.0, min(2 * value - high, value)), min(1.0, max(2 * value - low, value)))
 
 
 def brier(probabilities: Tensor, targets: Tensor) -> Tensor:

@@ -12,22 +12,28 @@ from .blocks import (
     notice,
     plain_list,
     table,
+    thumbnails,
     worked_steps,
 )
 from .changes import change_sheet
 from .contours import contours
+from .descriptors import descriptor_sheet
 from .differences import before_after, magnified
+from .drawn_answers import DrawnAnswers, drawn_answers
 from .figures import histogram, panel, reliability_diagram
 from .frames import FORMATS, save_frames
 from .line_sheets import Curves, line_sheet
 from .maps import Box, Map, map_rows, save_maps
+from .matched_pictures import matched_pictures
 from .matrices import Matrix, matrices
 from .named_points import NamedPoint, named_points, save_named_points
 from .page import Fact, Section, page
-from .pictures import boxed, colour, data_uri, enlarged, fitted, overlay, pixels
+from .pictures import boxed, colour, data_uri, enlarged, fitted, overlay, pixels, thumbnail
 from .plots import Field, lines, scatter
+from .populations import populations
 from .predictions import Predicted, predictions
 from .ranges import Range, ranges
+from .risk_curves import risk_curves
 from .sheets import bar_chart, captioned, channel_sheet, contact_sheet, curves, mosaic, pair_sheet, scaled_maps
 from .surfaces import surface
 
@@ -35,6 +41,7 @@ __all__ = [
     "FORMATS",
     "Box",
     "Curves",
+    "DrawnAnswers",
     "Fact",
     "Field",
     "Map",
@@ -57,8 +64,10 @@ __all__ = [
     "curves",
     "data_uri",
     "definitions",
+    "descriptor_sheet",
     "details",
     "drawings",
+    "drawn_answers",
     "enlarged",
     "fitted",
     "gallery",
@@ -69,6 +78,7 @@ __all__ = [
     "lines",
     "magnified",
     "map_rows",
+    "matched_pictures",
     "matrices",
     "mosaic",
     "named_points",
@@ -79,9 +89,11 @@ __all__ = [
     "panel",
     "pixels",
     "plain_list",
+    "populations",
     "predictions",
     "ranges",
     "reliability_diagram",
+    "risk_curves",
     "save_frames",
     "save_maps",
     "save_named_points",
@@ -89,5 +101,7 @@ __all__ = [
     "scatter",
     "surface",
     "table",
+    "thumbnail",
+    "thumbnails",
     "worked_steps",
 ]

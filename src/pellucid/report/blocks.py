@@ -97,7 +97,7 @@ def gallery(entries: Sequence[tuple[str, str, Sequence[Sequence[tuple[str, str]]
         figures = [
             Markup('<figure{}><img src="{}" alt="{}" loading="lazy"><figcaption>{}</figcaption></figure>').format(
                 Markup(' class="second"') if number and not place else Markup(""),
-                _checked(uri),
+                checked_uri(uri),
                 f"{caption}, of {text}",
                 caption,
             )
@@ -108,6 +108,17 @@ def gallery(entries: Sequence[tuple[str, str, Sequence[Sequence[tuple[str, str]]
         inside.append(Markup("<li><h4>{}</h4><p>{}</p>{}</li>").format(heading, text, strip))
     css = "gallery wide" if is_wide else "gallery"
     return Markup('<ul class="{}">{}</ul>').format(css, Markup("").join(inside))
+
+
+def thumbnails(entries: Sequence[tuple[str, str]]) -> Markup:
+    """Small pictures (data URI, caption), as many side by side as there is room for."""
+    inside = Markup("").join(
+        Markup('<li><figure><img src="{}" alt="{}" loading="lazy"><figcaption>{}</figcaption></figure></li>').format(
+            checked_uri(uri), caption, caption
+        )
+        for uri, caption in entries
+    )
+    return Markup('<ul class="thumbnails">{}</ul>').format(inside)
 
 
 def definitions(terms: Mapping[str, str]) -> Markup:
@@ -166,7 +177,7 @@ def worked_steps(texts: Sequence[str]) -> Markup:
     return Markup('<ol class="steps">{}</ol>').format(Markup("").join(inside))
 
 
-def _checked(uri: str) -> Markup:
+def checked_uri(uri: str) -> Markup:
     """Only pictures that lie in the page itself."""
     if not uri.startswith(("data:image/png;base64,", "data:image/jpeg;base64,")):
         raise ValueError("a picture in a page must be a data URI")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import wrap
+from zlib import crc32
 
 import numpy as np
 from markupsafe import Markup
@@ -34,7 +35,7 @@ def reliability_diagram(bins: Reliability, label: str) -> Markup:
     counts.bar(edges[:-1], count, width, align="edge", color=SOFT, alpha=0.6)
     counts.set(xlim=(0, 1), xlabel="probability of the predicted class", ylabel="images")
     counts.locator_params(axis="y", nbins=2)
-    return inline(figure, label, "reliability")
+    return inline(figure, label, f"reliability-{crc32(label.encode()):08x}")
 
 
 def histogram(groups: dict[str, Sequence[float]], label: str, axis: str, *, bins: int = 20) -> Markup:
@@ -45,8 +46,8 @@ def histogram(groups: dict[str, Sequence[float]], label: str, axis: str, *, bins
         weights = np.full(len(values), 1 / max(1, len(values)))
         main.hist(values, edges, weights=weights, color=tone, alpha=0.55, label=f"{name} ({len(values)})")
     main.set(xlim=(0, 1), xlabel=axis, ylabel="share of the group")
-    main.legend(loc="upper left", frameon=False, labelcolor=INK)  # "best" weighs every bar
-    return inline(figure, label, "histogram")
+    figure.legend(loc="outside upper left", frameon=False, labelcolor=INK, ncols=2)  # bars may stand anywhere inside
+    return inline(figure, label, f"histogram-{crc32(label.encode()):08x}")
 
 
 def panel(

@@ -91,6 +91,17 @@ def boxed(
     return np.asarray(shown)
 
 
+def thumbnail(image: Tensor, *, side: int = 192) -> str:
+    """An image (C, H, W) in [0, 1] as a small picture for an <img> tag: small ones enlarged, pixel by pixel.
+
+    Args:
+        image: the image.
+        side: longer side of the picture, in pixels, at most; half of it at least.
+    """
+    small = min(image.shape[-2:]) < side // 2
+    return data_uri(pixels(fitted(image, side // 2, side)), exact=small)
+
+
 def data_uri(picture: "np.ndarray", *, exact: bool = False) -> str:
     """A picture (H, W, 3), uint8, for an <img> tag: JPEG, or PNG when exact."""
     file = BytesIO()

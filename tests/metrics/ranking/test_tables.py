@@ -9,7 +9,14 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor
 
 from pellucid.metrics import Interval, ranking
-from pellucid.metrics.ranking import DetectionRow, FailureRow, _resampled, detection_table, failure_table
+from pellucid.metrics.ranking import (
+    DetectionRow,
+    FailureRow,
+    _resampled,
+    detection_table,
+    failure_differences,
+    failure_table,
+)
 
 GENERATOR = torch.Generator().manual_seed(0)
 CORRECT = torch.rand(300, generator=GENERATOR) < 0.85
@@ -36,6 +43,32 @@ def test_failures_have_the_single_numbers() -> None:
         assert row.aurc.value == pytest.approx(ranking.aurc(scores, CORRECT))
         assert row.e_aurc.value == pytest.approx(ranking.excess_aurc(scores, CORRECT))
         assert row.aupr_error.value != pytest.approx(row.aupr_success.value, abs=0.05), "errors are the positives"
+
+
+def test_differences_are_those_of_the_same_draws() -> None:
+    rows = {row.name: row for row in failure_table(SCORES, CORRECT, draws=50).rows}
+    found = failure_differences(SCORES, CORRECT, against="good", draws=50)
+    assert [row.name for row in found] == ["tied", "random"]
+    for row in found:
+        for name, each in numbers(row).items():
+            assert each.value == pytest.approx(numbers(rows[row.name])[name].value - numbers(rows["good"])[name].value)
+            assert each.low <= each.value <= each.high
+    source = torch.Generator().manual_seed(0)
+    drawn = []
+    for _ in range(50):
+        places = torch.randint(300, (300,), generator=source)
+        wrong = ~CORRECT[places]
+        one, other = (average_precision_score(wrong, SCORES[name][places]) for name in ("random", "good"))
+        drawn.append(one - other)
+    low, high = torch.tensor(drawn, dtype=torch.float64).quantile(torch.tensor([0.025, 0.975]).double()).tolist()
+    assert (found[1].aupr_error.low, found[1].aupr_error.high) == pytest.approx((low, high), abs=1e-6)
+
+
+def test_a_score_is_not_told_apart_from_itself() -> None:
+    (row,) = failure_differences({"one": GOOD, "two": 3 * GOOD}, CORRECT, against="one", draws=20)
+    assert all((each.low, each.value, each.high) == (0, 0, 0) for each in numbers(row).values())
+    with pytest.raises(ValueError, match="against must be one of one, two, got 'too'; did you mean two"):
+        failure_differences({"one": GOOD, "two": GOOD}, CORRECT, against="too")
 
 
 def test_detection_has_the_single_numbers() -> None:

@@ -4,8 +4,9 @@
 """
 
 from .detection import DetectionRow, DetectionTable, detection_table
-from .failure import FailureRow, FailureTable, failure_table
+from .failure import FailureRow, FailureTable, failure_differences, failure_table
 from .measures import auroc, average_precision, detection_error, false_positive_rate
+from .precision_recall import PrecisionRecall, precision_recall
 from .risk import RiskCoverage, aurc, excess_aurc, risk_coverage
 from .threshold import Threshold, threshold_for_accuracy
 
@@ -14,6 +15,7 @@ __all__ = [
     "DetectionTable",
     "FailureRow",
     "FailureTable",
+    "PrecisionRecall",
     "RiskCoverage",
     "Threshold",
     "aurc",
@@ -22,8 +24,10 @@ __all__ = [
     "detection_error",
     "detection_table",
     "excess_aurc",
+    "failure_differences",
     "failure_table",
     "false_positive_rate",
+    "precision_recall",
     "risk_coverage",
     "threshold_for_accuracy",
 ]

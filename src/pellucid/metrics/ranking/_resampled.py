@@ -26,6 +26,7 @@ def resampled(
     parts: Sequence[int],
     draws: int,
     generator: torch.Generator | None,
+    against: str | None = None,
 ) -> dict[str, list[Interval]]:
     """Each score's numbers and their percentile bootstrap intervals at 95 %.
 
@@ -39,6 +40,7 @@ def resampled(
         parts: sizes of the sets that the images come from, one after the other; each is drawn from by itself.
         draws: how many, at least 1.
         generator: of the draws; none takes one of seed 0.
+        against: a score whose numbers, in the same draw, are subtracted from those of each; none leaves them.
 
     Returns:
         name -> M intervals; NaN where the number is undefined.
@@ -48,14 +50,14 @@ def resampled(
     for weights in _weights(parts, draws, generator):
         for name, each in ranked.items():
             drawn[name].append(measure(counts(each, weights)))
+    values = {name: measure(counts(each))[0] for name, each in ranked.items()}  # (M,)
+    columns = {name: torch.cat(parts) for name, parts in drawn.items()}  # (draws, M)
+    if against is not None:
+        values = {name: value - values[against] for name, value in values.items()}
+        columns = {name: column - columns[against] for name, column in columns.items()}
     return {
-        name: [
-            _interval(value, column)
-            for value, column in zip(
-                measure(counts(each))[0].tolist(), torch.cat(drawn[name]).unbind(dim=1), strict=True
-            )
-        ]
-        for name, each in ranked.items()
+        name: [_interval(v, c) for v, c in zip(values[name].tolist(), columns[name].unbind(dim=1), strict=True)]
+        for name in ranked
     }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pellucid.checks import check_count
+from pellucid.checks import check_choice, check_count
 from pellucid.metrics.classification import Interval, proportion
 
 from . import _counts
@@ -76,6 +76,39 @@ def failure_table(
         undefined = f"{errors} errors among {images} images: without both, no score can rank them"
     rows = tuple(FailureRow(name, *intervals) for name, intervals in found.items())
     return FailureTable(rows, images, errors, proportion(errors, images), undefined)
+
+
+def failure_differences(
+    scores: Mapping[str, Tensor],
+    correct: Tensor,
+    *,
+    against: str,
+    draws: int = 1000,
+    generator: torch.Generator | None = None,
+) -> tuple[FailureRow, ...]:
+    """How much better, or worse, scores predict errors than one of them does, image by image the same draws.
+
+    Args:
+        scores: name -> (N,), finite, higher = less to be trusted; all of the same images in the same order.
+        correct: (N,), bool, whether the prediction is right; the same for all scores.
+        against: name of the score that the others are held against.
+        draws: bootstrap draws of the images for the 95 % intervals, at least 1.
+        generator: of the draws; none takes one of seed 0.
+
+    Returns:
+        A row of differences for each other score, in the order given: its number minus that of `against`. An interval
+        that holds 0 does not tell the two apart.
+
+    Raises:
+        ValueError: as of `failure_table`, or `against` is none of the scores.
+    """
+    named = check_named("scores", scores)
+    check_choice("against", against, named)
+    images = len(named[against])
+    wrong = ~check_flags("correct", correct, images)
+    check_count("draws", draws, 1)
+    found = resampled(named, wrong, _measure, parts=[images], draws=draws, generator=generator, against=against)
+    return tuple(FailureRow(name, *intervals) for name, intervals in found.items() if name != against)
 
 
 def _measure(found: Counts) -> Tensor:
