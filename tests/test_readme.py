@@ -18,6 +18,7 @@ PAGES = (
     "docs/quickstart.md",
     "docs/looking-inside.md",
     "docs/breaking.md",
+    "docs/how-sure.md",
     "docs/foundations.md",
     "docs/training.md",
 )
@@ -80,6 +81,23 @@ def test_the_examples_of_breaking_run(
     assert len(shown) == 1
     assert main(shlex.split(shown[0])[1:]) == 0
     assert (demo / "broken" / "index.html").is_file()
+
+
+def test_the_examples_of_how_sure_run(
+    demo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(demo)
+    told: dict[str, object] = {}
+    for example in blocks("docs/how-sure.md", "python"):
+        exec(compile(example, "how-sure.md", "exec"), told)
+    assert isinstance(told["samples"], torch.Tensor)
+    assert told["samples"].shape == (100, 200, 10)
+    assert "('energy', Interval(" in capsys.readouterr().out
+    assert main(["describe", "calibrated-run"]) == 0
+    shown = [line for block in blocks("docs/how-sure.md", "sh") for line in block.splitlines() if "-o sure" in line]
+    assert len(shown) == 1
+    assert main([*shlex.split(shown[0])[1:], "--samples", "10", "--shown", "2"]) == 0
+    assert (demo / "sure" / "index.html").is_file()
 
 
 def test_the_foundations_run_and_every_lesson_is_told(

@@ -1,5 +1,7 @@
 """A linear model of eight classes and labelled noise, all in memory: every number can be recomputed by hand."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -58,7 +60,7 @@ def pixels(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, 8, 8), dtype=np.uint8)
 
 
-def image_set(targets: list[int | None], labels: list[str] | None = None, gain: float = 1.0) -> ImageSet:
+def image_set(targets: Sequence[int | None], labels: list[str] | None = None, gain: float = 1.0) -> ImageSet:
     """A picture of noise for each target, a position in labels (the model's classes when none are given)."""
     names = labels or list(CLASSES)
     items = tuple(Item(f"pictures/{i:03d}.png", target, str(i)) for i, target in enumerate(targets))

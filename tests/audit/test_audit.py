@@ -124,7 +124,8 @@ def test_a_net_that_ends_in_softmax_is_told() -> None:
 def test_very_small_sets(targets: list[int]) -> None:
     found = audit(model(), image_set([*targets]))
     assert len(found.summary()["facts"]) == 5
-    assert found.page().count("<section ") == 9
+    assert found.page().count("<section ") == 10
+    assert "40 labelled images are the fewest that can be halved for it" in found.page()
 
 
 def test_a_model_of_one_class() -> None:
@@ -141,6 +142,8 @@ def test_a_model_of_one_class() -> None:
     [
         ({"shown": 101}, r"shown must be in \[0, 100\], got 101"),
         ({"bins": 0}, r"bins must be in \[1, 100\], got 0"),
+        ({"accuracy": 1.0}, r"accuracy must be between 0 and 1, such as 0\.95, got 1\.0"),
+        ({"corrupted": -1}, r"corrupted must be in \[0, 1000\], got -1"),
         ({"methods": "saliency,lime"}, r"method must be one of .*, got 'lime'"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
     ],

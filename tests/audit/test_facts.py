@@ -92,10 +92,10 @@ def test_how_far_to_trust_it(base: Audit, confidence: float, verdict: str) -> No
 
 def test_what_to_look_at_first(base: Audit) -> None:
     sure = [0.9, 0.5, 0.5, 0.5, 0.5, 0.6, 0.8, 0.5, 0.5, 0.5]
-    assert told(base, [0, 0, 0, 0, 1, 0, 2, 1, 2, 2], sure)[5] == (
+    assert told(base, [0, 0, 0, 0, 1, 0, 2, 1, 2, 2], sure)[6] == (
         "The most confident mistake is pictures/006.png: 80.0 % sure of “cow”, labelled “bee”."
     )
-    assert told(base, BASE)[5] == "The model makes no mistake on these images."
+    assert told(base, BASE)[6] == "The model makes no mistake on these images."
 
 
 def test_the_value_of_a_fact_is_in_its_sentence(base: Audit) -> None:

@@ -15,7 +15,7 @@ import torch
 from pellucid import data, models
 from pellucid.audit import audit
 
-from .calling import CLASSES, Call, content, pictures, zipped
+from .calling import CLASSES, Call, content, pictures, png, zipped
 
 FILES = {"index.html", "predictions.parquet", "summary.json", "record.json"}
 
@@ -81,6 +81,7 @@ def test_the_summary_has_the_documented_shape(call: Call, place: Path, model_fol
     assert set(told) == {
         *("format", "images", "unreadable", "left_out", "accuracy", "loss", "calibration", "f1", "restricted"),
         *("robustness", "explanations", "facts", "classes_matched_by", "model", "record"),
+        *("answers", "warnings", "conformal_sets", "corruptions", "elsewhere"),
     }
     assert told["classes_matched_by"] == {"name": len(found.matches)}
     assert (told["format"], told["images"], told["unreadable"]) == (1, 24, 0)
@@ -88,12 +89,14 @@ def test_the_summary_has_the_documented_shape(call: Call, place: Path, model_fol
         assert told["accuracy"][name] == {"value": share.value, "low": share.low, "high": share.high}
         assert 0 <= share.low <= share.value <= share.high <= 1
     assert 0 < told["accuracy"]["top1"]["value"] < told["accuracy"]["top5"]["value"], "the set tells them apart"
-    assert told["calibration"] == {"ece": found.ece, "brier": found.brier, "nll": found.loss}
+    assert told["calibration"] == {"ece": found.ece, "brier": found.brier, "nll": found.loss, "temperature": None}
     assert told["loss"] == found.loss
     assert told["f1"] == {"macro": found.per_class.macro_f1, "weighted": found.per_class.weighted_f1}
     assert all(0 <= share <= 1 for share in (*told["f1"].values(), told["calibration"]["ece"]))
     assert told["model"]["spec"] == str(model_folder)
-    assert len(told["facts"]) == 7
+    assert len(told["facts"]) == 8
+    assert (told["answers"], told["elsewhere"]) == (None, None), "24 images are too few to be halved"
+    assert told["corruptions"]["images"] == 24
     assert told["explanations"]["images"] == 12
     assert told["robustness"]["images"] == 24
 
@@ -262,3 +265,20 @@ def test_an_audit_that_is_killed_leaves_the_old_report_whole(
     assert ran.returncode == -signal.SIGKILL
     assert content(place / "out") == before
     assert any(name.endswith(".part/index.html") for name in content(place)), "it was killed while it wrote"
+
+
+def test_pictures_from_elsewhere_are_shown_to_detectors(
+    call: Call, place: Path, model_folder: Path, labelled: Path
+) -> None:
+    (place / "others").mkdir()
+    for seed in range(6):
+        (place / "others" / f"{seed}.png").write_bytes(png(1000 + seed))
+    said = call("audit", model_folder, labelled, "-o", "out", "--shown", "0", "--attacked", "0", "--ood", "others")
+    assert (said.code, said.err) == (0, "")
+    told = read(place / "out" / "summary.json")
+    assert (told["elsewhere"]["inside"], told["elsewhere"]["outside"]) == (6, 6)
+    assert told["record"]["options"]["ood"] == "others"
+    assert "From elsewhere" in (place / "out" / "index.html").read_text()
+    missing = call("audit", model_folder, labelled, "-o", "again", "--ood", "nowhere")
+    assert missing.code == 2
+    assert "nowhere: no such file or folder" in missing.err

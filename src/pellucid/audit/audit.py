@@ -14,11 +14,14 @@ from pellucid.records import record
 from pellucid.report import Fact
 
 from .attacked import Attacked, attack_rows, check_second
+from .certainty import certainty_of
+from .elsewhere import look_elsewhere
 from .explained import chosen_methods, explain_rows
 from .findings import Findings
 from .page import audit_page
 from .predictions import Predictions, predict_set
 from .sections import PARTS
+from .shifted import shift_rows
 from .trust import judge
 
 TOP = 5
@@ -88,6 +91,9 @@ def audit(
     judged: int = 12,
     attacked: int = 24,
     second: Model | None = None,
+    accuracy: float = 0.95,
+    corrupted: int = 24,
+    ood: ImageSet | None = None,
     bins: int = 15,
     seed: int = 0,
     batch_size: int | None = None,
@@ -104,7 +110,10 @@ def audit(
         judged: images on which those explanations are tested, 0 to 1000; under 5 none is.
         attacked: images on which it is tried how small a change breaks the model, 0 to 1000; under 5 none is.
         second: another model of the same classes, asked whether what breaks the first breaks it too.
-        bins: of the reliability diagram, 1 to 100.
+        accuracy: share of its answers asked to be right, above 0 and below 1: how much can it answer then?
+        corrupted: images on which noise, blur, low contrast and JPEG are tried, 0 to 1000; under 5 none is.
+        ood: pictures from elsewhere, labelled or not: does the model notice?
+        bins: of the reliability diagrams, 1 to 100.
         seed: of the random samples.
         batch_size: images a forward pass; 16 on a CPU and 128 elsewhere when none is given.
         workers: decoding processes; None chooses.
@@ -113,21 +122,27 @@ def audit(
     Raises:
         ValueError: no labels, classes that do not match, or nothing that can be read.
     """
-    check_eval(model)
     check_range("shown", shown, 0, 100)
-    check_range("judged", judged, 0, 1000)
-    check_range("attacked", attacked, 0, 1000)
+    for name, count in (("judged", judged), ("attacked", attacked), ("corrupted", corrupted)):
+        check_range(name, count, 0, 1000)
+    if not 0 < accuracy < 1:
+        raise ValueError(f"accuracy must be between 0 and 1, such as 0.95, got {accuracy}")
     check_range("bins", bins, 1, 100)
-    if second is not None:
-        check_eval(second)
-        check_second(model, second)
-    if not images.labels or all(item.target is None for item in images.items):
-        raise ValueError(f"{images.path}: has no labels: an audit needs class folders or a labels.csv")
+    _check_asked(model, images, second)
+    options = {
+        **{"methods": methods, "shown": shown, "judged": judged, "attacked": attacked},
+        "second": None if second is None else dict(second.source),
+        **{"accuracy": accuracy, "corrupted": corrupted, "ood": None if ood is None else ood.path, "bins": bins},
+        **{"batch_size": batch_size, "workers": workers, "class_map": class_map},
+    }
     names = chosen_methods(methods)
     matches = class_matches(images, model.classes, model.class_ids, class_map)
     index = {match.target: match.index for match in matches}
     own = [-1 if item.target is None else index[item.target] for item in images.items]
-    rows = predict_set(model, images, own, competing=[*index.values()], top=TOP, batch_size=batch_size, workers=workers)
+    elsewhere = None if ood is None else look_elsewhere(model, images, ood, seed=seed)  # may refuse: before the rest
+    listed = [*index.values()]
+    rows = predict_set(model, images, own, competing=listed, top=TOP, seed=seed, batch_size=batch_size, workers=workers)
+    certainty, uncertain = certainty_of(model, images, rows, accuracy=accuracy, bins=bins, seed=seed)
     shown_rows = explain_rows(model, images, rows, names, count=shown, seed=seed)
     visible = [one.row for kind in (shown_rows.sample, shown_rows.unsure) for one in kind]
     broken, unattacked = _attacked(model, images, rows, visible, count=attacked, seed=seed, second=second)
@@ -146,25 +161,29 @@ def audit(
         trust=judge(model, images, rows, names, count=judged, seed=seed),
         attacked=broken,
         unattacked=unattacked,
+        certainty=certainty,
+        uncertain=uncertain,
+        shifted=shift_rows(model, images, rows, count=corrupted, seed=seed),
+        elsewhere=elsewhere,
         record=record(
             "audit",
-            options={
-                "methods": methods,
-                "shown": shown,
-                "judged": judged,
-                "attacked": attacked,
-                "second": None if second is None else dict(second.source),
-                "bins": bins,
-                "batch_size": batch_size,
-                "workers": workers,
-                "class_map": class_map,
-            },
+            options=options,
             model=model.source,
             seed=seed,
             data={"path": images.path, "split": images.split, "images": len(images), "read": len(rows)},
             device=str(model.mean.device),
         ),
     )
+
+
+def _check_asked(model: Model, images: ImageSet, second: Model | None) -> None:
+    """Refuse models that train or do not fit together, and a set without labels."""
+    check_eval(model)
+    if second is not None:
+        check_eval(second)
+        check_second(model, second)
+    if not images.labels or all(item.target is None for item in images.items):
+        raise ValueError(f"{images.path}: has no labels: an audit needs class folders or a labels.csv")
 
 
 def _attacked(

@@ -9,8 +9,11 @@ from pellucid.metrics import Interval, PerClass, Reliability, confusion, expecte
 from pellucid.records import Record
 
 from .attacked import Attacked
+from .certainty import Certainty
+from .elsewhere import Elsewhere
 from .explained import Shown
 from .predictions import Predictions
+from .shifted import Shifted
 from .trust import Trust
 
 
@@ -30,6 +33,10 @@ class Findings:
     trust: Trust | None  # which of the drawn maps to believe; None where none was asked for
     attacked: Attacked | None  # how small a change breaks the model; None where it was not asked for or not possible
     unattacked: str  # why it was not possible; "" where it was, or was not asked for
+    certainty: Certainty | None  # how sure it is, fitted on one half and judged on the other; None where it cannot be
+    uncertain: str  # why it cannot be; "" where it can
+    shifted: Shifted | None  # what corruptions do; None where it was not asked for or there are too few images
+    elsewhere: Elsewhere | None  # whether it tells pictures from elsewhere; None where none were given
     record: Record
 
     @property

@@ -11,6 +11,10 @@ from pellucid.metrics import brier, cross_entropy
 from pellucid.models import Model, are_probabilities, class_logits, rank
 from pellucid.progress import steps
 
+KEPT = 2**25
+"""Bytes of logits that are kept: of 8,388 images of 1,000 classes; of more, a sample drawn with the seed. What is read
+off them takes some ten times as much for a moment."""
+
 
 @dataclass(frozen=True)
 class Restricted:
@@ -35,6 +39,8 @@ class Predictions:
     restricted: Restricted | None  # the same with only the set's own classes competing; None where these are all
     errors: tuple[Unreadable, ...]  # images that were left out
     are_probabilities: bool  # whether the network's outputs already sum to 1 (softmax twice)
+    kept: Tensor  # (M,), int64, rows whose logits are kept: all where they fit, else a sample
+    logits: Tensor  # (M, K), float32, of those
 
     def __len__(self) -> int:
         return len(self.files)
@@ -62,6 +68,7 @@ def predict_set(
     *,
     competing: Sequence[int] = (),
     top: int = 5,
+    seed: int = 0,
     batch_size: int | None = None,
     workers: int | None = None,
 ) -> Predictions:
@@ -73,6 +80,7 @@ def predict_set(
         targets: the model's class for each image of the set, negative where it has none.
         competing: the model's classes that the set names, with or without images of them.
         top: classes kept for each image.
+        seed: of the images whose logits are kept, where not all are.
         batch_size: images a pass; None: 16 on a CPU, 128 elsewhere.
         workers: decoding processes, see `data.batches`.
     """
@@ -82,6 +90,7 @@ def predict_set(
     chosen = images.subset(labelled)
     truth = torch.tensor([targets[place] for place in labelled], dtype=torch.int64)
     listed = torch.tensor(sorted({target for target in (*targets, *competing) if target >= 0}), dtype=torch.int64)
+    keep = _sample(len(labelled), len(model.classes), seed)  # (L,), bool
     parts: list[tuple[Tensor, ...]] = []
     errors: list[Unreadable] = []
     normalised = True
@@ -89,14 +98,15 @@ def predict_set(
         for batch in batches(chosen, model.geometry, batch_size=batch_size, workers=workers):
             errors += batch.errors
             if len(batch.indices):
-                part, sums = _one(model, batch.images(model.mean.device), truth[batch.indices], listed, top)
+                pixels, own = batch.images(model.mean.device), truth[batch.indices]
+                part, sums = _one(model, pixels, own, listed, keep=keep[batch.indices], top=top)
                 parts.append((batch.indices, *part))
                 normalised = normalised and sums
             done(len(batch.indices) + len(batch.errors))
     if not parts:
         reason = f": {errors[0].file}: {errors[0].reason}" if errors else ""
         raise ValueError(f"{images.path}: none of the {len(labelled)} labelled images could be read{reason}")
-    indices, ranked, probabilities, loss, distance, hits, own_loss = map(torch.cat, zip(*parts, strict=True))
+    indices, ranked, probabilities, loss, distance, hits, own_loss, logits = map(torch.cat, zip(*parts, strict=True))
     positions = torch.tensor(labelled)[indices]
     files = tuple(images.items[place].file for place in positions.tolist())
     some = Restricted(len(listed), hits, own_loss) if len(listed) < len(model.classes) else None
@@ -111,11 +121,24 @@ def predict_set(
         some,
         tuple(errors),
         normalised,
+        keep[indices].nonzero()[:, 0],
+        logits,
     )
 
 
+def _sample(count: int, classes: int, seed: int) -> Tensor:
+    """Of so many images those whose logits are kept, (count,), bool."""
+    most = max(1, KEPT // (4 * classes))
+    keep = torch.ones(count, dtype=torch.bool)
+    if count > most:
+        keep[torch.randperm(count, generator=torch.Generator().manual_seed(seed))[most:]] = False
+    return keep
+
+
 @torch.inference_mode()
-def _one(model: Model, images: Tensor, targets: Tensor, listed: Tensor, top: int) -> tuple[tuple[Tensor, ...], bool]:
+def _one(
+    model: Model, images: Tensor, targets: Tensor, listed: Tensor, *, keep: Tensor, top: int
+) -> tuple[tuple[Tensor, ...], bool]:
     logits = class_logits(model, images)  # (n, K)
     targets = targets.to(logits.device)
     probabilities = logits.softmax(dim=1)
@@ -128,5 +151,6 @@ def _one(model: Model, images: Tensor, targets: Tensor, listed: Tensor, top: int
         brier(probabilities, targets),
         rank(own, 1)[:, 0] == places,
         cross_entropy(own, places),
+        logits[keep.to(logits.device)],
     )
     return tuple(column.cpu() for column in kept), are_probabilities(logits)

@@ -28,6 +28,7 @@ VERBS = (
     "sweep",
     "runs",
     "attack",
+    "uncertainty",
     "audit",
     "describe",
     "layers",
@@ -193,7 +194,7 @@ def _overview() -> str:
     lines += ["usage: pellucid COMMAND [options]", ""]
     for verb in VERBS:
         first = (import_module(f"pellucid.cli.{verb}").__doc__ or "").strip().partition("\n")[0]
-        lines.append(f"  {verb:10} {first}")
+        lines.append(f"  {verb:11} {first}")
     lines += [
         "",
         "MODEL is a folder with model.json, torchvision:NAME, timm:NAME, zoo:NAME or package.module:function.",

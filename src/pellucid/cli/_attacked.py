@@ -4,18 +4,18 @@ import time
 from argparse import Namespace
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from pellucid import attack, data, models
+from pellucid import attack, models
 from pellucid.attack import Alarm, Outcome, Robustness, Trace, outcome
 from pellucid.class_names import ClassTable
 from pellucid.data import ImageSet, Unreadable
 from pellucid.methods import Method, taken
-from pellucid.progress import steps
+
+from ._reading import chosen, read
 
 if TYPE_CHECKING:
     from pellucid.models import Model
@@ -76,7 +76,7 @@ def attacked(model: "Model", args: Namespace, asked: Asked, other: "Model | None
     if other is not None:
         _check_frame(model, other, args.transfer)
     target = _target(model, asked.target) if asked.target else None
-    files, images, given, chosen, errors = _read(model, args)
+    files, images, given, pictures, errors = _read(model, args)
     labels = _called(model, images) if given is None else given.to(images.device)
     targets = labels if target is None else torch.full_like(labels, target)
     theirs = None if other is None else _matched(model, other, args.transfer, targets)  # refused before the long work
@@ -99,7 +99,7 @@ def attacked(model: "Model", args: Namespace, asked: Asked, other: "Model | None
         trace=trace,
         seconds=seconds,
         errors=errors,
-        data={"path": chosen.path, "split": chosen.split, "images": len(chosen), "read": len(files)},
+        data={"path": pictures.path, "split": pictures.split, "images": len(pictures), "read": len(files)},
     )
     if other is not None and theirs is not None:
         shown = outcome(other, *(x.to(other.mean.device) for x in (images, made, theirs)), targeted=bool(asked.target))
@@ -150,43 +150,14 @@ def _matched(model: "Model", other: "Model", name: str, targets: Tensor) -> Tens
 
 def _read(model: "Model", args: Namespace) -> tuple[tuple[str, ...], Tensor, Tensor | None, ImageSet, Any]:
     """Files, images on the model's device, their labels where there are any, the set, what could not be read."""
-    pictures = _opened(args)
-    errors = list(pictures.errors)
-    index: dict[int, int] = {}
-    items = list(range(len(pictures)))
-    if pictures.labels:
-        class_map = data.read_class_map(args.class_map) if args.class_map else None
-        matches = data.class_matches(pictures, model.classes, model.class_ids, class_map)
-        index = {match.target: match.index for match in matches}
-        items = [place for place in items if pictures.items[place].target is not None]
-        nameless = [item.file for item in pictures.items if item.target is None]
-        errors += [Unreadable(file, "has no label") for file in nameless]
-    if args.limit and args.limit < len(items):
-        order = torch.randperm(len(items), generator=torch.Generator().manual_seed(args.seed))
-        items = [items[place] for place in sorted(order[: args.limit].tolist())]
-    chosen = pictures.subset(items)
-    parts, places = [], []
-    with steps("reading", len(chosen)) as done:
-        for batch in data.batches(chosen, model.geometry):
-            errors += batch.errors
-            if len(batch.indices):
-                parts.append(batch.images(model.mean.device))
-                places += batch.indices.tolist()
-            done(len(batch.indices) + len(batch.errors))
-    if not parts:
-        reason = f": {errors[0].file}: {errors[0].reason}" if errors else ""
-        raise ValueError(f"{pictures.path}: none of the pictures could be read{reason}")
-    files = tuple(chosen.items[place].file for place in places)
-    targets = [chosen.items[place].target for place in places]
-    labels = torch.tensor([index[one] for one in targets if one is not None]) if index else None
-    return files, torch.cat(parts), labels, chosen, tuple(errors)
-
-
-def _opened(args: Namespace) -> ImageSet:
-    """A data set where one folder or zip is named, else the pictures."""
-    first = args.images[0]
-    if len(args.images) == 1 and first == "digits" and not Path(first).exists():
-        return data.builtin("digits", split=args.split or "test")
-    if len(args.images) == 1 and (Path(first).is_dir() or first.lower().endswith(".zip")):
-        return data.open_images(first, split=args.split, class_level=args.class_level)
-    return data.gather(args.images)
+    some = chosen(
+        model,
+        args.images,
+        split=args.split,
+        class_level=args.class_level,
+        class_map=args.class_map,
+        limit=args.limit,
+        seed=args.seed,
+    )
+    found = read(some, model)
+    return found.files, found.images(device=model.mean.device), found.labels, some.images, found.errors

@@ -8,7 +8,7 @@ from argparse import SUPPRESS, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 if TYPE_CHECKING:
     from argparse import _ArgumentGroup
@@ -76,7 +76,7 @@ def add_options(
             shown: dict[str, Any] = {"metavar": "VALUE"} if prefix and option.annotation is not bool else {}
             parser.add_argument(
                 f"--{prefix}{option.name.replace('_', '-')}",
-                type=option.annotation,
+                type=_typed(option.annotation),
                 default=SUPPRESS if option.name in late else option.default,
                 help=told.replace("%", "%%"),  # which argparse would fill in
                 **shown,
@@ -84,7 +84,11 @@ def add_options(
 
 
 def add_families(
-    parser: "ArgumentParser", known: "dict[str, Method]", skip: "Callable[[Method], Sequence[str]]"
+    parser: "ArgumentParser",
+    known: "dict[str, Method]",
+    skip: "Callable[[Method], Sequence[str]]",
+    *,
+    flag: str = "--method",
 ) -> None:
     """The options of every method as --METHOD.OPTION, in the help a group each, behind what all have."""
     from pellucid.methods import options, summary
@@ -92,8 +96,16 @@ def add_families(
     for name, method in known.items():
         skipped = skip(method)
         if any(option.name not in skipped for option in options(method)):
-            group = parser.add_argument_group(f"--method {name}", summary(method))
+            group = parser.add_argument_group(f"{flag} {name}", summary(method))
             add_options(group, method, prefix=f"{name}.", skip=skipped, tells_default=True)
+
+
+def _typed(annotation: Any) -> Any:
+    """An option's type as far as words can give it: of text or an object made of it, text."""
+    words = {int, float, bool, str, type(None)}
+    kinds = get_args(annotation)
+    is_mixed = str in kinds and not set(kinds) <= words
+    return str if is_mixed else annotation
 
 
 def _with_default(option: "Option") -> str:

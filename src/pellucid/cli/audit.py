@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pellucid.audit import Audit
 
-SKIP = ("class_map", "second")
+SKIP = ("class_map", "second", "ood")
 
 
 def arguments(parser: "ArgumentParser") -> None:
@@ -32,6 +32,8 @@ def arguments(parser: "ArgumentParser") -> None:
     )
     second = "another MODEL of the same classes, asked whether what breaks the first breaks it too"
     parser.add_argument("--second", type=str | None, default=None, help=second)
+    elsewhere = "folder, zip or pattern of pictures from elsewhere, labelled or not: does the model notice?"
+    parser.add_argument("--ood", type=str | None, default=None, help=elsewhere)
     add_options(parser, open_images)
     add_options(parser, audit, skip=SKIP)
     gate = "exit with 1 when top-1 accuracy, in [0, 1], is lower than this"
@@ -56,8 +58,9 @@ def run(args: Namespace) -> int:
     class_map = data.read_class_map(args.class_map) if args.class_map else None
     model = load_model(args)
     second = None if args.second is None else models.load(args.second).to(model.mean.device)
+    ood = None if args.ood is None else data.gather([args.ood])
     with progress():
-        found = audit(model, images, class_map=class_map, second=second, **given(args, audit, SKIP))
+        found = audit(model, images, class_map=class_map, second=second, ood=ood, **given(args, audit, SKIP))
         found.save(args.out, force=args.force)
     tell(found, Path(args.out))
     if args.fail_under is not None and found.top1.value < args.fail_under:

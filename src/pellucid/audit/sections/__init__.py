@@ -6,7 +6,20 @@ from typing import Any, Protocol
 from pellucid.audit.findings import Findings
 from pellucid.report import Fact, Section
 
-from . import accuracy, calibration, classes, confusions, explanations, left_out, pictures, robustness
+from . import (
+    accuracy,
+    ambiguous,
+    answers,
+    calibration,
+    classes,
+    confusions,
+    elsewhere,
+    explanations,
+    left_out,
+    pictures,
+    robustness,
+    shift,
+)
 
 
 class Part(Protocol):
@@ -22,4 +35,17 @@ class Part(Protocol):
         """What `summary.json` holds, by keys of its own; shares in [0, 1]."""
 
 
-PARTS: tuple[Part, ...] = (accuracy, classes, confusions, calibration, robustness, pictures, explanations, left_out)
+PARTS: tuple[Part, ...] = (
+    accuracy,
+    classes,
+    confusions,
+    calibration,
+    answers,
+    ambiguous,
+    robustness,
+    shift,
+    elsewhere,
+    pictures,
+    explanations,
+    left_out,
+)
