@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pellucid.files import check_new_folder, new_folder, write_json
+from pellucid.files import check_new_folder, new_folder, write_json, written
 
 
 def make(path: Path, text: str = "new", *, force: bool = False) -> None:
@@ -175,3 +175,17 @@ def test_a_folder_where_nothing_may_be_written_is_refused(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match=r"cannot be made \(Permission denied\)"):
         make(tmp_path / "out")
     tmp_path.chmod(0o700)
+
+
+def test_a_file_takes_its_place_whole_or_not_at_all(tmp_path: Path) -> None:
+    def write(text: str, *, fails: bool = False) -> None:
+        with written(tmp_path / "a.txt") as new:
+            new.write_text(text)
+            if fails:
+                raise OSError("no room")
+
+    write("old")
+    with pytest.raises(OSError, match=r"a.txt could not be written \(no room\); is the disk full\? What was there is"):
+        write("half", fails=True)
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]

@@ -14,7 +14,7 @@ FLOORS = [
     {"__init__", "checks", "class_names", "files", "geometry", "methods", "progress", "records"},
     {"data", "models", "metrics", "report"},
     {"training"},
-    {"attack", "explain", "foundations", "uncertainty", "visualize"},
+    {"attack", "classic", "explain", "features", "foundations", "uncertainty", "visualize"},
     {"audit", "gallery"},
     {"cli"},
 ]

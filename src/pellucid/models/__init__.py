@@ -11,6 +11,7 @@ from .evaluate import Cost, Plan, differentiate, evaluate, is_rehearsal, rehears
 from .fills import FILLS, as_number, filled
 from .find_classes import find_classes
 from .grids import Grid, cam_layers, find_grid
+from .heads import find_head, with_head
 from .layers import Layer, layers
 from .load import load
 from .model import Model, network_of
@@ -54,6 +55,7 @@ __all__ = [
     "filled",
     "find_classes",
     "find_grid",
+    "find_head",
     "is_model_folder",
     "is_rehearsal",
     "is_table_model",
@@ -75,5 +77,6 @@ __all__ = [
     "survey_one",
     "unvaried",
     "weights_hash",
+    "with_head",
     "zoo",
 ]

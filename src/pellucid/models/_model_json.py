@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pellucid.checks import near
 
 from ._folder import FILE, read_told, weights_file, write_folder
+from ._heads import attach, parted
 from .model import Model
 from .weights import no_larger_than, put_weights, read_weights
 from .zoo._build import construct
@@ -99,13 +100,7 @@ def _told(model: Model, weights: Mapping[str, str], record: Mapping[str, Any]) -
 
 def _check_built(network: nn.Module, architecture: str, arguments: Mapping[str, Any]) -> None:
     """Refuse a network whose weights would not fit the one that its name and arguments build."""
-    try:
-        with torch.device("meta"):
-            fresh = build(architecture, arguments)
-    except ValueError:  # some compute with their first weights, which needs memory
-        with torch.random.fork_rng(devices=[]):
-            fresh = build(architecture, arguments)
-    wanted = {name: tuple(tensor.shape) for name, tensor in fresh.state_dict().items()}
+    wanted = shapes_of(architecture, arguments)
     found = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     names = [name for name in {**wanted, **found} if wanted.get(name) != found.get(name)]
     if names:
@@ -117,8 +112,31 @@ def _check_built(network: nn.Module, architecture: str, arguments: Mapping[str, 
         )
 
 
+def shapes_of(architecture: str, arguments: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The shapes of all tensors of the network that an architecture and its arguments build."""
+    try:
+        with torch.device("meta"):
+            fresh = build(architecture, arguments)
+    except ValueError:  # some compute with their first weights, which needs memory
+        with torch.random.fork_rng(devices=[]):
+            fresh = build(architecture, arguments)
+    return {name: tuple(tensor.shape) for name, tensor in fresh.state_dict().items()}
+
+
 def build(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """A network from a model.json's architecture and arguments, with random weights."""
+    """A network from a model.json's architecture and arguments, with random weights; also one with a head of ours."""
+    own, head = parted(arguments)
+    network = _built(architecture, own)
+    if head is None:
+        return network
+    classes = own.get("num_classes", own.get("classes"))
+    if not isinstance(classes, int) or classes < 1:
+        raise ValueError(f"arguments must give the number of classes beside new_head, got {classes!r}")
+    return attach(network, *head, classes)
+
+
+def _built(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """A network of the lists."""
     kind, _, name = architecture.rpartition(":")
     if kind == "torchvision":
         from . import _torchvision

@@ -89,6 +89,11 @@ def find_grid(model: nn.Module, layer: str, size: int | tuple[int, ...] | None =
     return found
 
 
+def grid_of(model: nn.Module, output: Sequence[int], image: Sequence[int]) -> Grid | None:
+    """How an output of a shape (N, ...), of images of a size (C, H, W), is read as maps; None where there are none."""
+    return _grid((1, *output[1:]), image, _stated_prefix(model), None)
+
+
 def token_grid(model: nn.Module, tokens: int, size: tuple[int, ...], given: str = "") -> Grid:
     """How so many tokens, of images of a size (C, H, W), are read as maps; found as by `find_grid`.
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from pellucid.checks import check_eval, check_images
 from pellucid.models import evaluate, unvaried
+from pellucid.models.taps import Tap
 
-from ._tap import Tap, named_layers
+from ._tap import named_layers
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from pellucid.checks import check_choice, check_eval, check_range
 from pellucid.models import Score
+from pellucid.models.taps import Tap
 
 from ._ascent import Ascent, Settings, ascend, image_shape
-from ._tap import Tap, maps_of, one_layer
+from ._tap import maps_of, one_layer
 
 OBJECTIVES = ("unit", "channel", "layer")
 

@@ -15,9 +15,10 @@ from pellucid.checks import check_eval, check_range
 from pellucid.data import ImageSet, Unreadable, batches
 from pellucid.geometry import Geometry
 from pellucid.models import Model, ReceptiveField, evaluate, receptive_field, unvaried
+from pellucid.models.taps import Tap
 from pellucid.progress import steps
 
-from ._tap import Tap, maps_of, one_layer
+from ._tap import maps_of, one_layer
 
 GRAY = 0.5
 """What is shown where a patch leaves its image."""
