@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pellucid.models import weights_hash
-from pellucid.models.weights import no_larger_than, put_weights, read_weights, sha256
+from pellucid.models.weights import no_larger_than, put_weights, read_weights, sha256, write_weights
 
 
 def net() -> nn.Sequential:
@@ -200,3 +200,13 @@ def test_a_network_larger_than_its_file_is_not_built() -> None:
     ):
         nn.Linear(2**28, 1)
     nn.Linear(5, 5)
+
+
+def test_written_tensors_come_back_and_others_may_read_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    tied = torch.arange(6.0).view(2, 3)
+    write_weights(file, {"a": tied, "b": tied.T})  # of one storage, and not contiguous
+    found = read_weights(file)
+    torch.testing.assert_close(found, {"a": tied, "b": tied.T.contiguous()})
+    (tmp_path / "plain").touch()
+    assert file.stat().st_mode == (tmp_path / "plain").stat().st_mode

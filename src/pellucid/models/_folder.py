@@ -1,6 +1,5 @@
 """A model's folder: model.json, its keys checked, beside a weights file with the hash it tells; safely written."""
 
-import errno
 import json
 import math
 import os
@@ -16,7 +15,7 @@ from torch import nn
 from pellucid.checks import near
 from pellucid.files import write_json
 
-from .weights import sha256
+from .weights import sha256, write_weights
 
 FILE = "model.json"
 WEIGHTS = "weights.safetensors"
@@ -44,20 +43,10 @@ def write_folder(folder: Path, network: nn.Module, tell: Callable[[Mapping[str, 
     Raises:
         ValueError: the logits of the fingerprint it tells are not finite; what was there is kept.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
     old = _weights_named(folder / FILE)
     with _beside(folder / WEIGHTS) as new_weights, _beside(folder / FILE) as new_file:
-        new_weights.touch()
-        mode = new_weights.stat().st_mode  # as of every file here; the library's own is for the owner only
-        try:
-            save_file(state, new_weights)
-        except SafetensorError as error:
-            raise OSError(errno.EIO, str(error)) from error
-        new_weights.chmod(mode)
+        write_weights(new_weights, network.state_dict())
         digest = sha256(new_weights)
         is_taken = old is not None and old.name == WEIGHTS
         weights = folder / (f"weights-{digest[:16]}.safetensors" if is_taken else WEIGHTS)

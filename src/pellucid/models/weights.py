@@ -3,6 +3,7 @@
 Everything is checked before a number is used: file hash, keys, shapes, kinds of number, finiteness.
 """
 
+import errno
 import hashlib
 import pickle
 import warnings
@@ -32,6 +33,24 @@ def weights_hash(network: nn.Module) -> str:
             flat = tensor.detach().cpu().contiguous().flatten()
             digest.update(memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else b"")
     return digest.hexdigest()
+
+
+def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors by name as safetensors, readable as every file here is: the library's own mode is the owner's only.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    path.touch()
+    mode = path.stat().st_mode
+    try:
+        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, path)
+    except SafetensorError as error:
+        raise OSError(errno.EIO, str(error)) from error
+    path.chmod(mode)
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pellucid.checks import near
 from pellucid.files import new_folder, read_object, write_json
 from pellucid.models import network_of, weights_hash
-from pellucid.models.weights import put_weights, read_weights
+from pellucid.models.weights import put_weights, read_weights, write_weights
 from pellucid.records import record
 
 TOLD, TENSORS, RECORD = "fitted.json", "fitted.safetensors", "record.json"
@@ -104,9 +104,7 @@ def load_fitted(
 
 
 def _write(place: Path, kind: str, told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    from safetensors.torch import save_file
-
-    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, place / TENSORS)
+    write_weights(place / TENSORS, tensors)
     write_json(place / TOLD, {"format": 1, "kind": kind, **told})
 
 
