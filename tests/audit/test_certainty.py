@@ -173,6 +173,32 @@ def test_a_score_is_called_better_only_where_the_interval_says_so(base: Audit) -
     assert [replace(one, warners=(stated, each)).is_told_apart for each in (near, clear, behind)] == [0, 1, 0]
 
 
+def test_of_a_single_mistake_no_score_is_called_better(base: Audit) -> None:
+    labels = [int(label) for label in probabilities(60).argmax(axis=1)]
+    labels[7] = (labels[7] + 1) % len(CLASSES)
+    one = told(audit(model(), image_set(labels), **QUIET)).warned
+    assert one is not None
+    assert (one.errors, {each.rarer for each in one.warners}) == (1, {1})
+    stated, other = one.warners[:2]
+    assert other.ahead is not None
+    ahead = replace(other, ahead=replace(other.ahead, value=0.3, low=0.2, high=0.4))  # one mistake: no spread
+    lucky = replace(one, warners=(stated, ahead))
+    assert not lucky.is_told_apart
+    assert "so few mistakes, or right answers, tell it apart from nothing" in answers._best(lucky)
+    assert replace(lucky, warners=(stated, replace(ahead, rarer=5))).is_told_apart
+
+
+def test_of_few_images_nothing_is_called_overconfident() -> None:
+    right = [int(label) for label in probabilities(5).argmax(axis=1)]
+    few = audit(model(Linear(0.3)), image_set(right), **QUIET)
+    stated = float(few.predictions.confidence.double().mean())
+    assert stated < few.top1.low
+    assert calibration._calibrated(few).value == "underconfident"
+    wider = replace(few, top1=replace(few.top1, low=stated - 0.01))
+    assert calibration._calibrated(wider).value == "cannot be told"
+    assert "5 images do not tell the two apart" in calibration._calibrated(wider).text
+
+
 def test_a_network_with_dropout_is_asked_again_with_it() -> None:
     found = audit(model(Dropping(2)), image_set([*drawn_targets(2, 1)]), **QUIET)
     one = told(found).warned

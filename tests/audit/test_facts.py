@@ -83,7 +83,8 @@ def test_confusions(base: Audit, predicted: list[int], sentence: str) -> None:
     [
         (0.815, "It is 81.5 % sure on average and right 80.0 % of the time: its confidence can be taken at its word "),
         (0.95, "It is 95.0 % sure on average and right 80.0 % of the time: it overstates by 15.0 points (ECE 0.150)."),
-        (0.6, "It is 60.0 % sure on average and right 80.0 % of the time: it understates by 20.0 points (ECE 0.200)."),
+        (0.4, "It is 40.0 % sure on average and right 80.0 % of the time: it understates by 40.0 points (ECE 0.400)."),
+        (0.6, "It is 60.0 % sure on average and right 80.0 % of the time: 10 images do not tell the two apart (ECE "),
     ],
 )
 def test_how_far_to_trust_it(base: Audit, confidence: float, verdict: str) -> None:

@@ -71,6 +71,23 @@ def test_the_sentence_says_what_is_clear_and_no_more(base: Audit) -> None:
     assert "It is then 50 points less sure than right." in said
 
 
+def test_of_few_pictures_that_are_all_right_it_is_not_said_to_be_less_sure(base: Audit) -> None:
+    one = shifted(base)
+    every = replace(one, correct=torch.ones_like(one.correct), confidence=torch.full_like(one.confidence, 0.9))
+    right, gap = every.mean_accuracy(3), every.overstated(3)
+    assert (right.value, right.high) == (1, 1)
+    assert right.low == every.accuracy(0, 3).low < 0.8
+    assert gap.value == pytest.approx(-0.1)
+    assert gap.high == pytest.approx(-0.1 + 1 - right.low)
+    assert "It is then about as sure as right." in shift._sentence(every)
+    one_wrong = every.correct.clone()
+    one_wrong[0, 3, 0] = False
+    assert "It is then about as sure as right." in shift._sentence(replace(every, correct=one_wrong))
+    none = replace(every, correct=~every.correct)
+    assert none.mean_accuracy(3).high > 0.2
+    assert none.overstated(3).low == pytest.approx(0.9 - none.mean_accuracy(3).high)
+
+
 def test_too_few_pictures_are_not_corrupted() -> None:
     for found in (
         audit(model(), image_set(RIGHT[:4]), **QUIET),

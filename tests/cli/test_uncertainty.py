@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from pellucid import data, models, uncertainty
 from pellucid.cli import _uncertain_answers, _uncertain_samplers
 from pellucid.cli import uncertainty as verb
+from pellucid.cli._reading import Read
 from pellucid.methods import options
 from pellucid.metrics import cross_entropy, expected_calibration_error, reliability
 from pellucid.metrics.ranking import auroc, failure_table
@@ -182,7 +184,37 @@ def test_without_errors_nothing_is_claimed(call: Call, place: Path, model: model
     said = call("uncertainty", model_folder, "set", *FEW, "-o", "out")
     assert (said.code, said.err) == (0, "")
     assert "Not to be told: 0 errors among 1 images: without both, no score can rank them." in said.out
+    assert "underconfident" not in (place / "out/index.html").read_text(), "of one image nothing of the kind is known"
     assert summary(place / "out")["failure"]["scores"]["entropy"]["auroc"]["value"] is None
+
+
+def test_of_two_errors_no_score_is_called_better(
+    call: Call, place: Path, model: models.Model, model_folder: Path
+) -> None:
+    said = call("uncertainty", model_folder, half_right(place, model, 4), *FEW, "-o", "out")
+    assert said.code == 0
+    told = "2 wrong answers and 2 right ones are too few to compare scores by"
+    assert told in said.out
+    page = (place / "out/index.html").read_text()
+    assert f"{told}: mutual information cannot be told from the model&#39;s own largest probability here." in page
+    assert "probability does (" not in page
+
+
+def test_those_shown_are_asked_about_together(model: models.Model) -> None:
+    seen: list[int] = []
+
+    def draw(images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(images))
+        return uncertainty.mc_dropout(model, images, samples=4)
+
+    pixels = torch.randint(256, (9, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    pictures = Read("", "", tuple("abcdefghi"), pixels, None, ())
+    found = _uncertain_answers.answered(model, pictures, draw, by="entropy", shown=3, seed=0, is_kept=True)
+    assert seen == [1, 8, 6], "networks that are drawn anew for each call are drawn three times"
+    assert found.samples is not None
+    assert set(found.drawn) == {*found.shown, *found.others}
+    for place, samples in found.drawn.items():
+        torch.testing.assert_close(samples, found.samples[:, place])
 
 
 def test_a_sample_of_the_images_is_drawn_by_its_seed(
@@ -315,16 +347,34 @@ def test_vector_scaling_takes_its_options_and_isotonic_no_model(call: Call, plac
     uncertainty.IsotonicCalibration.load(place / "isotonic/calibration")
 
 
+def test_a_calibration_that_finds_nothing_is_refused(call: Call, place: Path, trained: Path) -> None:
+    model = models.load(trained / "a")
+    every = data.builtin("digits", split="train")
+    images = next(iter(data.batches(every.subset(list(range(32))), model.geometry)))
+    said = model(images.images()).argmax(dim=1).tolist()
+    for number, (pixels, digit) in enumerate(zip(images.pixels, said, strict=True)):
+        (place / "held" / str(digit)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[0].numpy()).save(place / "held" / str(digit) / f"{number}.png")
+    words = ("uncertainty", trained / "a", "digits", "--limit", "9", *FEW, "--on", "held", "--calibrate")
+    said_of = call(*words, "temperature", "-o", "out")
+    assert said_of.code == 2
+    assert "calibrate temperature finds nothing on held: the likelihood only grows" in said_of.err
+    assert "32 of 32 images are right" in said_of.err
+    assert not (place / "out").exists()
+
+
 def test_images_that_were_fitted_on_are_told(call: Call, place: Path, model_folder: Path, labelled: Path) -> None:
     shutil.copytree(labelled, place / "copy")
     (place / "copy/Goldfish/00.png").unlink()
-    words = ("uncertainty", model_folder, labelled, *FEW, "--on", "copy", "--calibrate", "temperature", "-o", "out")
-    assert call(*words).code == 0
+    words = ("uncertainty", model_folder, labelled, *FEW, "--on", "copy", "--calibrate", "isotonic", "-o", "out")
+    assert call(*words, "--ood", "inversion").code == 0
     assert summary(place / "out")["fitted_on"]["also_asked_about"] == 23
     assert (
         "23 of which are judged here as well: what is shown of it is too good."
         in (place / "out/index.html").read_text()
     )
+    told = "23 of the known images were fitted on as well: detectors that are fitted look too good here."
+    assert told in (place / "out/index.html").read_text()
     said = call(*words[:5], "--on", labelled, "--calibrate", "temperature", "-o", "other")
     assert "on must be other pictures than those asked about" in said.err
 
@@ -426,6 +476,10 @@ def test_a_network_that_does_not_suit_is_refused_before_anything_is_read(call: C
         ("--sampler ensemble", "ensemble asks several models: name those beside MODEL with --with RUN,RUN"),
         ("--with other", "with was given, but mc_dropout asks MODEL alone: take --sampler ensemble"),
         ("--sampler ensemble --with other --samples 3", "samples was given, but ensemble asks each of its models once"),
+        ("--sampler test_time_augmentation --samples 7", "samples was given, but test_time_augmentation with these op"),
+        ("--split train", "split was given, but pictures named one by one have none: a.png"),
+        ("--class-map a.csv", "class-map was given, but a.png has no labels"),
+        ("--ood a.png", "ood must be other pictures than those asked about, but 1 are both in a.png"),
         ("--sampler snapshots", "is not a run"),
         ("--sampler swag", "swag is fitted on the training images: name them with --on FOLDER"),
         ("--calibrate temperature", "calibrate fits on labelled images that were not trained on: name them with --on"),

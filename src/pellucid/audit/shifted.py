@@ -17,7 +17,7 @@ KINDS = ("gaussian_noise", "defocus_blur", "contrast", "jpeg")
 """One of each sort: noise, blur, light, compression."""
 
 FEWEST = 5
-"""Images below which nothing is said: their interval would mean little."""
+"""Images below which nothing is said, and not the bootstrap's interval: it would mean little."""
 
 AT_ONCE = 16
 """Images changed and asked together; bounds the memory."""
@@ -40,8 +40,17 @@ class Shifted:
         return proportion(int(self.correct[kind, severity].sum()), len(self.rows))
 
     def mean_accuracy(self, severity: int) -> Interval:
-        """Share that is right over all kinds, with the bootstrap interval over images."""
-        return bootstrap(self.correct[:, severity].double().mean(dim=0))
+        """Share that is right over all kinds, with the bootstrap interval over images.
+
+        Where under five images are not all right, or not all wrong, there is hardly a spread to draw from, and the
+        interval is no narrower than Wilson's of as many images.
+        """
+        shares = self.correct[:, severity].double().mean(dim=0)  # (n,)
+        found = bootstrap(shares)
+        if min(int((shares < 1).sum()), int((shares > 0).sum())) >= FEWEST:
+            return found
+        wide = proportion(round(float(shares.sum())), len(shares))
+        return Interval(found.value, min(found.low, wide.low), max(found.high, wide.high))
 
     def mean_confidence(self, severity: int) -> Interval:
         """Mean stated confidence over all kinds, with the bootstrap interval over images."""
@@ -49,7 +58,10 @@ class Shifted:
 
     def overstated(self, severity: int) -> Interval:
         """Mean confidence minus accuracy over all kinds, with the bootstrap interval over images."""
-        return bootstrap((self.confidence[:, severity] - self.correct[:, severity].double()).mean(dim=0))
+        right = self.mean_accuracy(severity)
+        gap = bootstrap((self.confidence[:, severity] - self.correct[:, severity].double()).mean(dim=0))
+        low, high = (gap.value + right.value - bound for bound in (right.high, right.low))
+        return Interval(gap.value, min(gap.low, low), max(gap.high, high))
 
     def lost(self, severity: int) -> Interval:
         """Accuracy of the images as they are minus that over all kinds, with the bootstrap interval over images."""

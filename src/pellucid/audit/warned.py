@@ -29,6 +29,9 @@ AT_ONCE = 16
 MOST_DRAWN = 10**6
 """Images times bootstrap draws, about."""
 
+FEWEST = 5
+"""Mistakes, and right answers, below which no score is called better: a bootstrap of a single one has no spread."""
+
 
 @dataclass(frozen=True)
 class Warner:
@@ -40,6 +43,7 @@ class Warner:
     auroc: Interval  # how often a mistake scores above a right answer
     aurc: Interval  # mean share that is wrong, over how much is answered; lower is better
     ahead: Interval | None  # AUPR beyond that of the stated probability on the same images; None for this itself
+    rarer: int  # mistakes among these images, or right answers where these are fewer
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Warned:
     @property
     def is_told_apart(self) -> bool:
         """Whether the best is clearly better than the stated probability."""
-        return self.best.ahead is not None and self.best.ahead.low > 0
+        return self.best.ahead is not None and self.best.ahead.low > 0 and self.best.rarer >= FEWEST
 
 
 def find_warners(
@@ -105,8 +109,10 @@ def _compared(scores: Mapping[str, Tensor], correct: Tensor, seed: int) -> list[
     again = torch.Generator().manual_seed(seed)
     apart = failure_differences(scores, correct, against=STATED, draws=draws, generator=again)
     ahead = {row.name: row.aupr_error for row in apart}
+    rarer = min(table.errors, table.images - table.errors)
     return [
-        Warner(row.name, len(correct), row.aupr_error, row.auroc, row.aurc, ahead.get(row.name)) for row in table.rows
+        Warner(row.name, len(correct), row.aupr_error, row.auroc, row.aurc, ahead.get(row.name), rarer)
+        for row in table.rows
     ]
 
 

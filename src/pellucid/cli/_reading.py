@@ -72,7 +72,7 @@ def chosen(
         seed: of the sample.
         is_labelled: whether labels are of interest; pictures without one are left out of a labelled set then.
     """
-    pictures = _opened(paths, split, class_level)
+    pictures = opened(paths, split, class_level)
     errors = list(pictures.errors)
     index: dict[int, int] = {}
     items = list(range(len(pictures)))
@@ -117,11 +117,13 @@ def shared(some: Read, others: Read) -> int:
     return sum(key in known for key in data.content_keys(others.pixels))
 
 
-def _opened(paths: Sequence[str], split: str | None, class_level: int) -> ImageSet:
+def opened(paths: Sequence[str], split: str | None, class_level: int) -> ImageSet:
     """A data set where one folder or zip is named, else the pictures."""
     first = paths[0]
     if len(paths) == 1 and first == "digits" and not Path(first).exists():
         return data.builtin("digits", split=split or "test")
     if len(paths) == 1 and (Path(first).is_dir() or first.lower().endswith(".zip")):
         return data.open_images(first, split=split, class_level=class_level)
+    if split:
+        raise ValueError(f"split was given, but pictures named one by one have none: {first}")
     return data.gather(list(paths))

@@ -137,7 +137,7 @@ def answered(
         **{name: torch.cat([getattr(one, name).cpu() for one in said]) for name in READ},
         scores=scores,
         order=order,
-        drawn=_again(draw, pictures, [*first, *others], model),
+        drawn=_again(draw, pictures, [*first, *others], model, _block(pictures, said[0])),
         shown=tuple(first),
         others=tuple(others),
         samples=torch.cat(kept, dim=1) if is_kept else None,
@@ -183,6 +183,8 @@ def _plain(model: Model, images: Tensor) -> Tensor:
     return models.evaluate(model, models.unvaried(images), lambda out, _rows: out.float(), label="predicting")[0].cpu()
 
 
-def _again(draw: Draw, pictures: Read, places: Sequence[int], model: Model) -> dict[int, Tensor]:
-    """The samples of a few pictures, place by place: (S, K)."""
-    return {place: draw(pictures.images(slice(place, place + 1), model.mean.device))[:, 0].cpu() for place in places}
+def _again(draw: Draw, pictures: Read, places: Sequence[int], model: Model, size: int) -> dict[int, Tensor]:
+    """The samples of a few pictures, by place, (S, K): so many at a time, since some samplers build networks anew."""
+    parts = torch.split(torch.tensor(places), size)
+    samples = torch.cat([draw(pictures.images(some, model.mean.device)).cpu() for some in parts], dim=1)  # (S, n, K)
+    return {place: samples[:, number].clone() for number, place in enumerate(places)}

@@ -45,6 +45,8 @@ def asked(model: Model, args: Namespace, sampler: Sampler) -> Found:
     how = {"class_level": args.class_level, "class_map": args.class_map, "seed": args.seed}
     known = chosen(model, args.images, split=args.split, limit=args.limit, **how)
     learning = _learning(model, args, sampler, known) if args.on else None
+    if args.class_map and not known.index and (learning is None or not learning.index):
+        raise ValueError(f"class-map was given, but {known.path} has no labels")
     others = None
     if args.ood and not is_made(args.ood):
         others = chosen(model, [args.ood], limit=args.limit, seed=args.seed, is_labelled=False)
@@ -52,16 +54,20 @@ def asked(model: Model, args: Namespace, sampler: Sampler) -> Found:
     early = None if args.samples is None else (args.samples, len(model.classes))
     check_room(replace(wanted, samples=early, is_kept=args.keep_samples), args.memory)
     learned_from = None if learning is None else _read_labelled(learning, model)
+    fitted = calibration(model, args.calibrate, args, learned_from) if args.calibrate and learned_from else None
     asking = ready(sampler, model, args, _members(args), _pixels(learned_from, model) if learned_from else None)
-    check_room(replace(wanted, samples=_shape(asking, model), is_kept=args.keep_samples), args.memory)
+    shape = _shape(asking, model)
+    if args.samples is not None and shape[0] - args.samples not in {0, 1}:  # views: so many, and the image as it is
+        raise ValueError(f"samples was given, but {sampler.name} with these options always asks {shape[0]} times")
+    check_room(replace(wanted, samples=shape, is_kept=args.keep_samples), args.memory)
     pictures = read(known, model)
+    strange = None if others is None else _read_others(others, pictures, model)
     answers = answered(
         model, pictures, asking.draw, by=args.by, shown=args.shown, seed=args.seed, is_kept=args.keep_samples
     )
-    fitted = calibration(model, args.calibrate, args, learned_from) if args.calibrate and learned_from else None
     detected = None
     if args.ood:
-        out = elsewhere(args.ood, pictures, None if others is None else read(others, model), args.seed)
+        out = elsewhere(args.ood, pictures, strange, args.seed)
         detected = detection(
             model, pictures, out, asking.draw, sampler.name, by=args.by, learned_from=learned_from, seed=args.seed
         )
@@ -120,6 +126,14 @@ def _read_labelled(learning: Chosen, model: Model) -> Read:
     lost = [error for error in found.errors if error.reason != "has no label"]
     if lost:
         raise ValueError(f"{found.path}: {lost[0].file}: {lost[0].reason}; mend or remove it, since it is learned from")
+    return found
+
+
+def _read_others(others: Chosen, pictures: Read, model: Model) -> Read:
+    """Refuses pictures that are among those asked about."""
+    found = read(others, model)
+    if same := shared(found, pictures):
+        raise ValueError(f"ood must be other pictures than those asked about, but {same} are both in {found.path}")
     return found
 
 

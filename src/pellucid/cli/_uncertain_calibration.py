@@ -1,5 +1,6 @@
 """The calibration of one `pellucid uncertainty`: fitted on pictures of its own, kept, and judged on others."""
 
+import warnings
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,10 +58,21 @@ def check_calibrates(kind: str, model: Model) -> None:
 
 
 def calibration(model: Model, kind: str, args: Namespace, held: Read) -> Calibration:
-    """Fit on labelled pictures; fold what was fitted into a copy of the model where that can be."""
+    """Fit on labelled pictures; fold what was fitted into a copy of the model where that can be.
+
+    Raises:
+        ValueError: no calibration is the best one, such as where every picture is told rightly.
+    """
     assert held.labels is not None
     made: Method = KINDS[kind]
-    fitted: Scaling = made(**given(getattr(args, kind, Namespace()), made)).fit(_logits(model, held), held.labels)
+    scaling: Scaling = made(**given(getattr(args, kind, Namespace()), made))
+    logits = _logits(model, held)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            fitted = scaling.fit(logits, held.labels)
+    except UserWarning as told:  # no calibration is the best one: what is written would be none
+        raise ValueError(f"calibrate {kind} finds nothing on {held.path}: {told}") from told
     copy = None if isinstance(fitted, IsotonicCalibration) else uncertainty.calibrated(model, fitted)
     return Calibration(kind, fitted, copy, len(held), held.path, held.split)
 

@@ -31,6 +31,9 @@ NAMES = {
 
 NATS = ("mutual_information", "entropy", "expected_entropy")
 
+FEWEST = 5
+"""Wrong answers, and right ones, below which no score is called better: draws of a single one have no spread."""
+
 
 def summary(found: Found) -> dict[str, Any]:
     """The numbers, as `summary.json` holds them; shares in [0, 1], entropies in nats."""
@@ -82,6 +85,15 @@ def row_of(found: Found, name: str) -> FailureRow:
     """A score's row of the failure table."""
     assert found.table is not None
     return next(row for row in found.table.rows if row.name == name)
+
+
+def too_few(found: Found) -> str:
+    """Why no two scores can be told apart; empty where they can."""
+    assert found.table is not None
+    wrong, right = found.table.errors, found.table.images - found.table.errors
+    if min(wrong, right) >= FEWEST:
+        return ""
+    return f"{counted(wrong, 'wrong answer')} and {counted(right, 'right one')} are too few to compare scores by"
 
 
 def number(interval: Interval) -> str:
@@ -148,6 +160,8 @@ def _errors(found: Found) -> Fact:
         f"({band(row.auroc)}; {counted(table.errors, 'error')}); 1 − the plain largest probability in "
         f"{percent(plain.auroc.value)} ({band(plain.auroc)})."
     )
+    if few := too_few(found):
+        text += f" {few}."
     return Fact("Finds its errors", f"AUROC {row.auroc.value:.3f}", text)
 
 
@@ -155,6 +169,8 @@ def _word(found: Found) -> Fact:
     plain, mean = list(found.judged.values())[:2]
     gap = mean.confidence - mean.accuracy.value
     value = "as stated" if abs(gap) <= 0.02 else "overconfident" if gap > 0 else "underconfident"
+    if value != "as stated" and mean.accuracy.low <= mean.confidence <= mean.accuracy.high:
+        value = "cannot be told"
     text = (
         f"The mean of the samples is {percent(mean.confidence)} sure on average and right "
         f"{percent(mean.accuracy.value)} of the time (ECE {mean.ece.value:.3f}); the model as it is has ECE "
@@ -193,10 +209,15 @@ def _cost(found: Found) -> Fact:
     answers = found.answers
     images, samples = len(answers), answers.votes.shape[1]
     text = (
-        f"{counted(samples, 'sample')} of {counted(images, 'image')} took {answers.seconds:.3g} seconds, "
-        f"{1000 * answers.seconds / images:.3g} milliseconds an image."
+        f"{counted(samples, 'sample')} of {counted(images, 'image')} took {_long(answers.seconds)} seconds, "
+        f"{_long(1000 * answers.seconds / images)} milliseconds an image."
     )
-    return Fact("Cost", f"{answers.seconds:.3g} s", text)
+    return Fact("Cost", f"{_long(answers.seconds)} s", text)
+
+
+def _long(value: float) -> str:
+    """A time to three digits, never as a power of ten."""
+    return f"{value:.3g}" if value < 999 else f"{value:,.0f}"
 
 
 def _failure_numbers(found: Found) -> dict[str, Any]:

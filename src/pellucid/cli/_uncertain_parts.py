@@ -16,7 +16,7 @@ from ._shared import counted
 from ._uncertain_answers import PLAIN
 from ._uncertain_asked import Found
 from ._uncertain_detection import Detection
-from ._uncertain_facts import NAMES, detector_name, number
+from ._uncertain_facts import NAMES, detector_name, number, too_few
 
 THUMBNAILS = 24
 """Pictures of a kind in the sheets of those told wrongly."""
@@ -114,6 +114,11 @@ def detection_section(found: Found) -> list[Section]:
     ]
     listed = report.table(head, rows, "Images from elsewhere as positives", numbers=(1, 2, 3, 4, 5), whole=(0,))
     body = _lookalike(detected) + listed + _histograms(found, detected)
+    if found.shared and detected.fitted_on:
+        told = (
+            f"{found.shared} of the known images were fitted on as well: detectors that are fitted look too good here."
+        )
+        body = report.notice(told) + body
     body += _told_wrongly(found, detected)
     body += report.definitions(
         {
@@ -139,6 +144,8 @@ def _apart(found: Found) -> str:
     """Whether the chosen score is told apart from the plain largest probability, by the same draws."""
     answers = found.answers
     assert answers.correct is not None
+    if few := too_few(found):
+        return f"{few}: {NAMES[found.by]} cannot be told from the model's own largest probability here."
     scores = {found.by: answers.scores[found.by], PLAIN: 1 - answers.plain.amax(dim=1)}
     (row,) = failure_differences(scores, answers.correct, against=PLAIN)
     gap, score = row.auroc, NAMES[found.by].capitalize()

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from pellucid import report
 from pellucid.audit.answers import SURE, Answers
 from pellucid.audit.findings import Findings
-from pellucid.audit.warned import DROPPED, SAMPLES, Warned, Warner
+from pellucid.audit.warned import DROPPED, FEWEST, SAMPLES, Warned, Warner
 from pellucid.audit.words import certain, counted, ends, measured, percent, shifted_by, signed, spanned, within
 from pellucid.metrics.ranking import Threshold
 from pellucid.report import Fact, Section
@@ -184,6 +184,8 @@ def _best(warned: Warned) -> str:
     start = f"Of {tried} scores, {NAMES[best.name]} ranks its mistakes best ({base})"
     if warned.is_told_apart:
         return f"{start}, clearly better than the {NAMES[stated.name]} ({apart})."
+    if best.rarer < FEWEST:
+        return f"{start}, but so few mistakes, or right answers, tell it apart from nothing ({apart})."
     return f"{start}, but is not told apart from the {NAMES[stated.name]} ({apart})."
 
 

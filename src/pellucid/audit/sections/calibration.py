@@ -135,13 +135,15 @@ def _calibrated(found: Findings) -> Fact:
     gap = stated - found.top1.value
     if abs(gap) <= CALIBRATED:
         value, verdict = "as stated", "its confidence can be taken at its word on average"
+    elif found.top1.low <= stated <= found.top1.high:
+        value, verdict = "cannot be told", f"{counted(len(found.predictions))} do not tell the two apart"
     elif gap > 0:
         value, verdict = "overconfident", f"it overstates by {100 * gap:.1f} points"
     else:
         value, verdict = "underconfident", f"it understates by {-100 * gap:.1f} points"
     one = found.certainty.scaled if found.certainty is not None else None
     mended = ""
-    if value != "as stated" and one is not None and one.helps and one.after.ece.value < one.before.ece.value:
+    if "confident" in value and one is not None and one.helps and one.after.ece.value < one.before.ece.value:
         ece = f"from {one.before.ece.value:.3f} to {one.after.ece.value:.3f}"
         mended = f" Dividing its logits by {one.temperature:.2f} brings that {ece} on images it was not fitted on."
     return Fact(
