@@ -151,7 +151,10 @@ REFUSED = {
     ("words", "message"),
     [
         ("train classify digits", "missing: -o OUT; see pellucid train --help"),
-        ("train", "missing: RECIPE, one of cifar10-fast, classify, ladder, tabular; see pellucid train --help"),
+        (
+            "train",
+            "missing: RECIPE, one of cifar10-fast, classify, finetune, jigsaw, ladder, ...; see pellucid train --help",
+        ),
         ("sweep classify digits -o a", "missing: --grid OPTION=VALUE,VALUE; see pellucid sweep --help"),
         ("predict", "missing: model, images; see pellucid predict --help"),
     ],

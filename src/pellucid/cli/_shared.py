@@ -74,6 +74,8 @@ def add_options(
         if option.name not in skip:
             told = _with_default(option) if tells_default or option.name in late else option.told
             shown: dict[str, Any] = {"metavar": "VALUE"} if prefix and option.annotation is not bool else {}
+            if option.annotation is bool:
+                shown = {"nargs": "?", "const": True}
             parser.add_argument(
                 f"--{prefix}{option.name.replace('_', '-')}",
                 type=_typed(option.annotation),

@@ -2,6 +2,7 @@
 
   pellucid train classify digits --epochs 6 --seed 3 -o runs/a
   pellucid train classify photos/ --model resnet18 --augmentation hflip=0.5,crop=4 -o runs/b
+  pellucid train finetune torchvision:mobilenet_v2 photos/ --then-unfreeze true -o runs/c
   pellucid train classify --help
 
 DATA is a built-in set (digits, cifar10, mnist) or a folder or zip of labelled pictures. The run holds config.yaml,
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from pellucid.training.recipes import Told
 
 
+MODEL_FIRST = frozenset({"finetune"})
+"""Recipes that begin with a trained model: it stands before DATA, in the place of --model."""
+
+
 def arguments(parser: "ArgumentParser") -> None:
     """A command for each recipe, with the options of its function and of the engine."""
     from argparse import RawDescriptionHelpFormatter
@@ -42,12 +47,14 @@ def arguments(parser: "ArgumentParser") -> None:
     for name, recipe in methods(recipes).items():
         one = ArgumentParser(
             prog=f"pellucid train {_typed(name)}",
-            usage=f"pellucid train {_typed(name)} DATA -o RUN [options]",
+            usage=f"pellucid train {_typed(name)} {'MODEL ' if name in MODEL_FIRST else ''}DATA -o RUN [options]",
             description=summary(recipe),
             exit_on_error=False,
         )
         config = "read data and options from this YAML file, such as a run's config.yaml; what is typed wins"
         one.add_argument("--config", type=str, default="", help=config)
+        if name in MODEL_FIRST:
+            one.add_argument("trained", type=str, nargs="?", default="", metavar="MODEL", help="the trained one")
         one.add_argument("data", type=str, nargs="?", default="", help="what to learn from (see pellucid train --help)")
         one.add_argument("-o", "--out", type=str, required=True, help="folder of the run")
         one.add_argument("--resume", action="store_true", help="go on with the run in OUT, if there is one")
@@ -60,7 +67,8 @@ def arguments(parser: "ArgumentParser") -> None:
             one.add_argument("--show-augmentation", action="store_true", help=sheet)
         for heading, function in (("what is learned, and how", recipe), ("where it runs", engine)):
             group = one.add_argument_group(heading)
-            add_options(group, function, late=[option.name for option in options(function)])
+            skip = ["model"] if name in MODEL_FIRST else []
+            add_options(group, function, skip=skip, late=[option.name for option in options(function)])
         kinds.add_subcommand(_typed(name), one, help=summary(recipe))
 
 
@@ -122,7 +130,8 @@ def _chosen(recipe: "Method", asked: Namespace) -> dict[str, Any]:
     flags = [option.name for function in functions for option in options(function) if hasattr(asked, option.name)]
     read = _read(recipe, asked.config) if asked.config else {}
     typed = {**dict(typed_options(functions, asked.set, "--set")), **{name: getattr(asked, name) for name in flags}}
-    return {**read, **typed, **({"data": asked.data} if asked.data else {})}
+    trained = {"model": asked.trained} if getattr(asked, "trained", "") else {}
+    return {**read, **typed, **trained, **({"data": asked.data} if asked.data else {})}
 
 
 def _read(recipe: "Method", file: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Read images and labels safely: a path in, an image set out; no file can crash a run."""
 
-from . import augment
+from . import augment, jigsaw
 from .builtin import builtin
 from .classes import ClassMatch, class_matches, match_classes, read_class_map
 from .corruptions import CORRUPTIONS, SEVERITIES, corrupt
@@ -44,6 +44,7 @@ __all__ = [
     "corrupt",
     "gather",
     "in_memory",
+    "jigsaw",
     "k_folds",
     "leave_one_out",
     "match_classes",

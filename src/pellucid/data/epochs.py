@@ -47,12 +47,16 @@ class Batches:
         generator = torch.Generator().manual_seed(number(self.seed, epoch))
         return torch.randperm(len(self.pixels), generator=generator)
 
+    def shares(self, epoch: int) -> list[Tensor]:
+        """This process's images of each batch of an epoch: their places in the set, each (n,), int64."""
+        check_range("epoch", epoch, 0)
+        rank, world = self.shard
+        return [batch[rank::world] for batch in torch.split(self.order(epoch), self.batch_size)[: len(self)]]
+
     def __call__(self, epoch: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Images (n, C, H, W), float, in [0, 1], and targets (n,), batch by batch from the skip-th on; epoch from 0."""
-        check_range("epoch", epoch, 0)
         check_range("skip", skip, 0)
-        rank, world = self.shard
-        shares = [batch[rank::world] for batch in torch.split(self.order(epoch), self.batch_size)[: len(self)]]
+        shares = self.shares(epoch)
         together = self._batches_a_block()
         for first in range(skip, len(shares), together):
             block = shares[first : first + together]

@@ -22,7 +22,7 @@ def with_head(
     head_at: str = "",
     generator: torch.Generator | None = None,
 ) -> Model:
-    """The same network with a new, random head, told apart by other classes; the model given stays as it is.
+    """The same network with a new, random head, for other classes; the model given stays as it is.
 
     Args:
         model: a trained one; in the new one all tensors but the head's are equal to its.
@@ -69,7 +69,7 @@ def find_head(model: Model) -> str:
         last = [(name, module) for name, module in model.network.named_modules() if isinstance(module, nn.Linear)][-1:]
         for name, module in last:
             if module.out_features == len(model.classes):
-                return name
+                return str(name)
         raise ValueError("head_at must be given: the network's last linear layer has not one output a class")
     architecture, arguments = model.build
     own, ours = parted(arguments)
@@ -91,12 +91,10 @@ def _swapped(
     architecture, given = model.build
     own, ours = parted(given)
     arguments: dict[str, Any] = {**own, _count(architecture): classes}
+    fresh = [name.rpartition(".")[0] for name in _by_classes(architecture, own, len(model.classes))]
     if head_at or head != "linear" or ours is not None:
-        place = head_at or (ours[1] if ours is not None else place)
         arguments |= {KIND: head, PLACE: place}
-        fresh = [place]
-    else:
-        fresh = [name.rpartition(".")[0] for name in _by_classes(architecture, own, len(model.classes))]
+        fresh.append(place)
     network = build(architecture, arguments)
     _fill(network, model.network.state_dict(), fresh)
     return network, (architecture, arguments)

@@ -8,6 +8,7 @@ from .comparison import Comparison, compared, comparison_rows, comparison_sectio
 from .engine import engine, placed
 from .fit import Epoch, fit
 from .fresh import fresh_model
+from .frozen import FineTune, discriminate, freeze
 from .optimizers import optimizer
 from .page import lasted, run_page, write_page
 from .runs import Run
@@ -25,6 +26,7 @@ __all__ = [
     "Classify",
     "Comparison",
     "Epoch",
+    "FineTune",
     "Judgement",
     "Run",
     "Schedule",
@@ -38,9 +40,11 @@ __all__ = [
     "comparison_sections",
     "defaults",
     "differing",
+    "discriminate",
     "engine",
     "find_runs",
     "fit",
+    "freeze",
     "fresh_model",
     "judge",
     "lasted",

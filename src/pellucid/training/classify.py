@@ -1,7 +1,7 @@
 """Learning to classify: what a step minimises and tells, and how good a classifier is on a held-out set."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -81,6 +81,7 @@ class Judgement:
     loss: float  # mean cross-entropy, nats
     hits: int  # images whose most probable class is theirs
     count: int  # images
+    others: dict[str, float] = field(default_factory=dict)  # further values, by name
 
     @property
     def accuracy(self) -> float:

@@ -63,6 +63,7 @@ def open_sets(
     val: float = 0.1,
     limit: int | None = None,
     seed: int = 0,
+    geometry: Geometry | None = None,
 ) -> Sets:
     """Read a labelled set into memory, in parts.
 
@@ -74,6 +75,7 @@ def open_sets(
             with a val part of its own keeps that one.
         limit: images of the training part that are used, chosen by class; None uses all.
         seed: of what is held out, and of a test part where the set has none (a fifth).
+        geometry: the frame every picture is brought to, in place of size and channels; None makes one of those.
 
     Raises:
         ValueError: no such set, pictures without labels or that cannot be read, or a class left without any.
@@ -83,7 +85,7 @@ def open_sets(
         check_count(name, 1 if number is None else number, 1)
     check_choice("channels", str(channels), ("None", "1", "3"))
     parts = _parts(data, seed)
-    geometry = _geometry(next(iter(parts.values())), size, channels)
+    geometry = _geometry(next(iter(parts.values())), size, channels) if geometry is None else geometry
     found = {name: in_memory(images, geometry) for name, images in parts.items()}
     found, notes = _without_twins(found)
     train = found["train"]

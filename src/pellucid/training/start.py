@@ -152,7 +152,7 @@ def _undo(run: Run, error: BaseException) -> None:
     """Leave nothing of a run that came to nothing; one that it was to replace comes back."""
     if not has_learned(run.folder) and give_back(run.folder):
         error.add_note(f"nothing was learned yet, so the run that was in {run.folder} before is back")
-    elif isinstance(error, ValueError) and not run.records():
+    elif isinstance(error, ValueError) and not run.records() and not has_learned(run.folder):
         shutil.rmtree(run.folder)  # refused before anything was learned
 
 

@@ -6,7 +6,9 @@ recipe(data, run, fabric, *, options) -> what it tells, line by line; everything
 from ._told import Told
 from .cifar10_fast import cifar10_fast
 from .classify import classify
+from .finetune import finetune
+from .jigsaw import jigsaw
 from .ladder import ladder
 from .tabular import tabular
 
-__all__ = ["Told", "cifar10_fast", "classify", "ladder", "tabular"]
+__all__ = ["Told", "cifar10_fast", "classify", "finetune", "jigsaw", "ladder", "tabular"]

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from pellucid.data import Pixels
 from pellucid.metrics import proportion
 from pellucid.models import Model, load, save
 from pellucid.records import versions
 from pellucid.training.averaging import Average
-from pellucid.training.classify import Classify, judge
+from pellucid.training.classify import Classify, Judgement, judge
 from pellucid.training.engine import scaler_of
 from pellucid.training.fit import Epoch
 from pellucid.training.page import write_page
@@ -52,6 +53,9 @@ class Following:
     eval_train: bool
     tensorboard: bool
     cycle: int | None = None  # epochs after which a snapshot is taken, again and again; None takes none
+    judged_by: Callable[[nn.Module, Pixels], Judgement] | None = None  # amid the training; None: `judge`
+    ended_by: Callable[[nn.Module, Pixels], Judgement] | None = None  # at the end; None: `judge`
+    before: str = "untrained"  # what the network is before the first epoch
 
     def __call__(self, train: Callable[[], Iterator[Epoch]]) -> Iterator[Told]:
         """Restore the last checkpoint, train from there, judge the best model on the test part at the end."""
@@ -94,7 +98,7 @@ class Following:
         self._log(values)
         classes = len(self.sets.train.classes)
         parts = [f"{len(part):,} {name}" for name, part in self._named_sets() if part is not None]
-        told = f"untrained: val loss {values['val_loss']:.3f}, " if "val_loss" in values else ""
+        told = f"{self.before}: val loss {values['val_loss']:.3f}, " if "val_loss" in values else ""
         chance = f"chance is {math.log(classes):.3f} nats, {1 / classes:.1%}"
         return Told("; ".join([", ".join(parts) + " images", f"{told}{chance}", *self.sets.notes]), values)
 
@@ -138,10 +142,10 @@ class Following:
         judged: dict[str, Any] = {}
         for name, part in self._named_sets()[1:]:
             if part is not None:
-                found = judge(kept, part, fabric=self.fabric)
+                found = self._judgement(kept, part, self.ended_by)
                 share = proportion(found.hits, found.count)
                 judged[name] = {"accuracy": share.value, "low": share.low, "high": share.high}
-                judged[name] |= {"loss": found.loss, "count": found.count}
+                judged[name] |= {"loss": found.loss, "count": found.count, **found.others}
         records = [line for line in self.run.records() if line["epoch"]]
         seconds = sum(line["seconds"] for line in records)
         best = self.stopping.best_epoch if self.stopping is not None else self.state.epoch
@@ -171,11 +175,17 @@ class Following:
         values: dict[str, float] = {}
         for name, part in parts:
             if part is not None:
-                found = judge(self.model, part, fabric=self.fabric)
+                found = self._judgement(self.model, part, self.judged_by)
                 if not math.isfinite(found.loss):
                     raise ValueError(f"{name}_loss became {found.loss:g} after epoch {self.state.epoch}: lower lr")
                 values |= {f"{name}_loss": found.loss, f"{name}_accuracy": found.accuracy}
+                values |= {f"{name}_{key}": value for key, value in found.others.items()}
         return values
+
+    def _judgement(
+        self, model: nn.Module, part: Pixels, by: Callable[[nn.Module, Pixels], Judgement] | None
+    ) -> Judgement:
+        return judge(model, part, fabric=self.fabric) if by is None else by(model, part)
 
     def _snapshot(self, epoch: int) -> None:
         """Save what is judged beside the run's model; what a killed process left of it goes first."""

@@ -146,7 +146,7 @@ def classify(
     tuned = optimizer_of(optimizer, step, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=is_fused)
     batches = batches_of(
         near_by(sets.train, fabric.device),
-        batch_size=_fitting(batch_size, len(sets.train), fabric.world_size),
+        batch_size=fitting(batch_size, len(sets.train), fabric.world_size),
         seed=seed,
         policy=augmentation,
         shard=(fabric.global_rank, fabric.world_size),
@@ -201,7 +201,7 @@ def classify(
     yield from following(train)
 
 
-def _fitting(batch_size: int, images: int, world: int) -> int:
+def fitting(batch_size: int, images: int, world: int) -> int:
     """The batch size, or as many images as there are for every process alike."""
     if batch_size <= images or images < world:
         return batch_size
