@@ -10,7 +10,7 @@ from torch import Tensor
 from pellucid.checks import check_choice
 from pellucid.features.normaliser import Normaliser
 from pellucid.files import new_folder, read_object, write_json
-from pellucid.models.weights import put_weights, read_weights
+from pellucid.models.weights import put_weights, read_weights, write_weights
 from pellucid.records import record
 
 from ._options import options_of
@@ -65,10 +65,8 @@ def save_probe(
     tensors |= {f"normaliser.{name}": getattr(probe.normaliser_, name) for name in ("shift_", "scale_")}
     if isinstance(probe, MLPHead):
         tensors |= {f"network.{name}": value for name, value in probe.network_.state_dict().items()}
-    from safetensors.torch import save_file
-
     with new_folder(folder, force=force, mark=RECORD, command="probe") as place:
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, place / TENSORS)
+        write_weights(place / TENSORS, tensors)
         gamma = {"gamma_": probe.gamma_} if isinstance(probe, KernelSVM) else {}
         told = {"format": 1, "kind": kind, "options": options_of(probe), "learned": gamma, "about": dict(about or {})}
         write_json(place / TOLD, told)
