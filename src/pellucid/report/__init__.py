@@ -30,15 +30,19 @@ from .named_points import NamedPoint, named_points, save_named_points
 from .page import Fact, Section, page
 from .pictures import boxed, colour, data_uri, enlarged, fitted, overlay, pixels, thumbnail
 from .plots import Field, lines, scatter
+from .point_map import MOST_PICTURES, PointPicture, point_map, point_picture
 from .populations import populations
 from .predictions import Predicted, predictions
 from .ranges import Range, ranges
+from .retrieved import Picture, retrieved
 from .risk_curves import risk_curves
 from .sheets import bar_chart, captioned, channel_sheet, contact_sheet, curves, mosaic, pair_sheet, scaled_maps
 from .surfaces import surface
+from .word_sheets import word_map_sheet, word_sheet
 
 __all__ = [
     "FORMATS",
+    "MOST_PICTURES",
     "Box",
     "Curves",
     "DrawnAnswers",
@@ -47,6 +51,8 @@ __all__ = [
     "Map",
     "Matrix",
     "NamedPoint",
+    "Picture",
+    "PointPicture",
     "Predicted",
     "Range",
     "Section",
@@ -89,10 +95,13 @@ __all__ = [
     "panel",
     "pixels",
     "plain_list",
+    "point_map",
+    "point_picture",
     "populations",
     "predictions",
     "ranges",
     "reliability_diagram",
+    "retrieved",
     "risk_curves",
     "save_frames",
     "save_maps",
@@ -103,5 +112,7 @@ __all__ = [
     "table",
     "thumbnail",
     "thumbnails",
+    "word_map_sheet",
+    "word_sheet",
     "worked_steps",
 ]

@@ -1,0 +1,36 @@
+import pytest
+import torch
+
+from pellucid.classic import Dictionary, vlad
+
+ROWS = torch.rand(2, 20, 5, generator=torch.Generator().manual_seed(0))
+ROWS[:, 4] = 0
+
+
+def test_equals_the_loop_over_descriptors() -> None:
+    known = Dictionary(words=3).fit(ROWS)
+    for root, each in ((False, False), (True, False), (True, True)):
+        rows = []
+        for image in ROWS:
+            sums = torch.zeros(3, 5)
+            for one in image[image.any(dim=1)]:
+                word = int((known.words_[:3] - one).norm(dim=1).argmin())
+                sums[word] += one - known.words_[word]
+            sums = sums / sums.norm(dim=1, keepdim=True) if each else sums
+            sums = sums.sign() * sums.abs().sqrt() if root else sums
+            rows.append((sums / sums.norm()).flatten())
+        torch.testing.assert_close(vlad(ROWS, known, root=root, each=each), torch.stack(rows), rtol=1e-3, atol=1e-4)
+
+
+def test_zeros_count_nothing() -> None:
+    known = Dictionary(words=3).fit(ROWS)
+    assert not vlad(torch.zeros(1, 4, 5), known).any()
+    with_more = torch.cat([ROWS, torch.zeros(2, 9, 5)], dim=1)
+    torch.testing.assert_close(vlad(with_more, known), vlad(ROWS, known))
+
+
+def test_refuses() -> None:
+    with pytest.raises(ValueError, match="the dictionary must be fitted on descriptors first"):
+        vlad(ROWS, Dictionary())
+    with pytest.raises(ValueError, match="descriptors must have the 5 numbers learned, got 4"):
+        vlad(ROWS[..., 1:], Dictionary(words=2).fit(ROWS))
