@@ -19,6 +19,7 @@ PAGES = (
     "docs/looking-inside.md",
     "docs/breaking.md",
     "docs/how-sure.md",
+    "docs/reuse.md",
     "docs/foundations.md",
     "docs/training.md",
 )

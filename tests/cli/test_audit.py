@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,7 +82,7 @@ def test_the_summary_has_the_documented_shape(call: Call, place: Path, model_fol
     assert set(told) == {
         *("format", "images", "unreadable", "left_out", "accuracy", "loss", "calibration", "f1", "restricted"),
         *("robustness", "explanations", "facts", "classes_matched_by", "model", "record"),
-        *("answers", "warnings", "conformal_sets", "corruptions", "elsewhere"),
+        *("answers", "warnings", "conformal_sets", "corruptions", "elsewhere", "learned"),
     }
     assert told["classes_matched_by"] == {"name": len(found.matches)}
     assert (told["format"], told["images"], told["unreadable"]) == (1, 24, 0)
@@ -282,3 +283,20 @@ def test_pictures_from_elsewhere_are_shown_to_detectors(
     missing = call("audit", model_folder, labelled, "-o", "again", "--ood", "nowhere")
     assert missing.code == 2
     assert "nowhere: no such file or folder" in missing.err
+
+
+def test_training_pictures_are_laid_beside(call: Call, place: Path, model_folder: Path, labelled: Path) -> None:
+    quiet = ("--judged", "0", "--attacked", "0", "--corrupted", "0", "--methods", "", "--shown", "2")
+    shutil.copytree(labelled, place / "known")
+    for number, path in enumerate(sorted((place / "known").rglob("*.png"))):
+        path.write_bytes(png(100 + number))  # others
+    copied = next((place / "known").rglob("03.png"))
+    shutil.copy(next(labelled.rglob("03.png")), copied)
+    assert call("audit", model_folder, labelled, "--train", "known", *quiet, "-o", "out").code == 0
+    told = read(place / "out" / "summary.json")["learned"]
+    assert (told["path"], told["images"]) == ("known", 24)
+    assert f"/{copied.parent.name}/03.png".endswith(told["nearest_twins"][0]["near"]["file"])
+    assert told["nearest_twins"][0]["near"]["distance"] < 1e-6
+    said = call("audit", model_folder, labelled, "--train", labelled, *quiet, "-o", "new")
+    assert said.code == 2
+    assert "train must be other pictures than those asked about" in said.err

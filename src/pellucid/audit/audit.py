@@ -18,6 +18,7 @@ from .certainty import certainty_of
 from .elsewhere import look_elsewhere
 from .explained import chosen_methods, explain_rows
 from .findings import Findings
+from .learned import look_at_learned
 from .page import audit_page
 from .predictions import Predictions, predict_set
 from .sections import PARTS
@@ -94,6 +95,7 @@ def audit(
     accuracy: float = 0.95,
     corrupted: int = 24,
     ood: ImageSet | None = None,
+    train: ImageSet | None = None,
     bins: int = 15,
     seed: int = 0,
     batch_size: int | None = None,
@@ -113,6 +115,7 @@ def audit(
         accuracy: share of its answers asked to be right, above 0 and below 1: how much can it answer then?
         corrupted: images on which noise, blur, low contrast and JPEG are tried, 0 to 1000; under 5 none is.
         ood: pictures from elsewhere, labelled or not: does the model notice?
+        train: the labelled pictures it learned from: what are its mistakes near, and what has it seen before?
         bins: of the reliability diagrams, 1 to 100.
         seed: of the random samples.
         batch_size: images a forward pass; 16 on a CPU and 128 elsewhere when none is given.
@@ -132,7 +135,8 @@ def audit(
     options = {
         **{"methods": methods, "shown": shown, "judged": judged, "attacked": attacked},
         "second": None if second is None else dict(second.source),
-        **{"accuracy": accuracy, "corrupted": corrupted, "ood": None if ood is None else ood.path, "bins": bins},
+        **{"accuracy": accuracy, "corrupted": corrupted, "ood": None if ood is None else ood.path},
+        **{"train": None if train is None else train.path, "bins": bins},
         **{"batch_size": batch_size, "workers": workers, "class_map": class_map},
     }
     names = chosen_methods(methods)
@@ -143,6 +147,9 @@ def audit(
     listed = [*index.values()]
     rows = predict_set(model, images, own, competing=listed, top=TOP, seed=seed, batch_size=batch_size, workers=workers)
     certainty, uncertain = certainty_of(model, images, rows, accuracy=accuracy, bins=bins, seed=seed)
+    learned = None
+    if train is not None:
+        learned = look_at_learned(model, images, rows, train, count=shown, seed=seed, class_map=class_map)
     shown_rows = explain_rows(model, images, rows, names, count=shown, seed=seed)
     visible = [one.row for kind in (shown_rows.sample, shown_rows.unsure) for one in kind]
     broken, unattacked = _attacked(model, images, rows, visible, count=attacked, seed=seed, second=second)
@@ -165,6 +172,7 @@ def audit(
         uncertain=uncertain,
         shifted=shift_rows(model, images, rows, count=corrupted, seed=seed),
         elsewhere=elsewhere,
+        learned=learned,
         record=record(
             "audit",
             options=options,

@@ -12,6 +12,7 @@ from .attacked import Attacked
 from .certainty import Certainty
 from .elsewhere import Elsewhere
 from .explained import Shown
+from .learned import Learned
 from .predictions import Predictions
 from .shifted import Shifted
 from .trust import Trust
@@ -37,6 +38,7 @@ class Findings:
     uncertain: str  # why it cannot be; "" where it can
     shifted: Shifted | None  # what corruptions do; None where it was not asked for or there are too few images
     elsewhere: Elsewhere | None  # whether it tells pictures from elsewhere; None where none were given
+    learned: Learned | None  # which training pictures its mistakes lie near; None where none were given
     record: Record
 
     @property

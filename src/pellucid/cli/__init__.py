@@ -36,7 +36,11 @@ VERBS = (
     "gallery",
     "predict",
     "visualize",
+    "transfer",
     "learn",
+    "index",
+    "search",
+    "solve",
     "zoo",
     "demo",
 )

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
     from pellucid.audit import Audit
+    from pellucid.data import ImageSet
 
-SKIP = ("class_map", "second", "ood")
+SKIP = ("class_map", "second", "ood", "train")
 
 
 def arguments(parser: "ArgumentParser") -> None:
@@ -34,6 +35,10 @@ def arguments(parser: "ArgumentParser") -> None:
     parser.add_argument("--second", type=str | None, default=None, help=second)
     elsewhere = "folder, zip or pattern of pictures from elsewhere, labelled or not: does the model notice?"
     parser.add_argument("--ood", type=str | None, default=None, help=elsewhere)
+    learned = "folder or zip of the labelled pictures it learned from: what is each mistake near, what was seen before?"
+    parser.add_argument("--train", type=str | None, default=None, help=learned)
+    train_split = "split of these; train where there is one"
+    parser.add_argument("--train-split", type=str, default="", help=train_split)
     add_options(parser, open_images)
     add_options(parser, audit, skip=SKIP)
     gate = "exit with 1 when top-1 accuracy, in [0, 1], is lower than this"
@@ -59,14 +64,31 @@ def run(args: Namespace) -> int:
     model = load_model(args)
     second = None if args.second is None else models.load(args.second).to(model.mean.device)
     ood = None if args.ood is None else data.gather([args.ood])
+    train = None if args.train is None else _learned(args, images)
+    asked = given(args, audit, SKIP)
     with progress():
-        found = audit(model, images, class_map=class_map, second=second, ood=ood, **given(args, audit, SKIP))
+        found = audit(model, images, class_map=class_map, second=second, ood=ood, train=train, **asked)
         found.save(args.out, force=args.force)
     tell(found, Path(args.out))
     if args.fail_under is not None and found.top1.value < args.fail_under:
         print(f"gate: accuracy {found.top1.value:.4f} is under {args.fail_under}")
         return 1
     return 0
+
+
+def _learned(args: Namespace, images: "ImageSet") -> "ImageSet":
+    """The training pictures: the split named, else train where there is one; never those asked about."""
+    from pellucid import data
+
+    if args.train == "digits" and not Path("digits").exists():
+        found = data.builtin("digits", split=args.train_split or "train")
+    else:
+        found = data.open_images(args.train, split=args.train_split or None, class_level=args.class_level)
+        if not args.train_split and "train" in found.splits:
+            found = data.open_images(args.train, split="train", class_level=args.class_level)
+    if Path(found.path) == Path(images.path) and found.split == images.split:
+        raise ValueError(f"train must be other pictures than those asked about, but both are {found.path}")
+    return found
 
 
 def tell(found: "Audit", folder: Path) -> None:

@@ -15,6 +15,7 @@ from . import (
     confusions,
     elsewhere,
     explanations,
+    learned,
     left_out,
     pictures,
     robustness,
@@ -46,6 +47,7 @@ PARTS: tuple[Part, ...] = (
     shift,
     elsewhere,
     pictures,
+    learned,
     explanations,
     left_out,
 )

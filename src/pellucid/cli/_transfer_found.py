@@ -1,0 +1,151 @@
+"""All that one `pellucid transfer` finds: trials, the mistakes of the best, and pictures that stand on both sides."""
+
+from argparse import Namespace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from pellucid.audit.feature_map import FEWEST, FeatureMap, feature_map
+from pellucid.audit.neighbours import near_limit, nearest_of_class
+from pellucid.features import near_duplicates
+from pellucid.metrics import Interval, proportion
+
+from ._transfer_origins import Origins, origins_of
+from ._transfer_sets import Rows, Sets, filled, layers_of
+from ._transfer_trials import Trial, Trials, tried
+
+if TYPE_CHECKING:
+    from pellucid.models import Model
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test picture that the best probe tells wrong."""
+
+    row: int
+    predicted: int
+    taken_for: int  # the nearest training row of the predicted class
+    taken_distance: float  # cosine
+    own: int  # the nearest training row of its own class
+    own_distance: float
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Pictures that stand on both sides, or nearly so."""
+
+    train: Tensor  # (P,), int64, rows, the nearest pair first
+    test: Tensor  # (P,), int64, rows
+    distances: Tensor  # (P,), float64, cosine of the last features
+    same: Tensor  # (P,), bool: the files are equal, byte by byte
+    layer: str  # whose features
+    threshold: float
+    accuracy: Interval  # of the best probe on the test pictures without a twin
+    note: str  # why only equal files are listed; "" where all are
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of it."""
+
+    name: str  # of the model
+    rows: Rows
+    trials: Trials
+    mistakes: tuple[Mistake, ...]  # the clearest first
+    wrong: int  # how many there are
+    twins: Twins
+    map: FeatureMap | None  # of test pictures by the best layer; None for a few, or where none was asked for
+    origins: Origins | None  # None where none were asked for
+
+    @property
+    def best(self) -> Trial:
+        """The trial that did best on training pictures."""
+        return self.trials.best
+
+    def about(self, pool: str) -> dict[str, Any]:
+        """What the best probe is to be asked with: source, column and classes."""
+        store = self.rows.stores[0]
+        column = store.column(self.best.layer, pool=pool, post="none")
+        told = {"layer": column.layer, "pool": column.pool, "post": column.post}
+        return {"source": dict(store.about), "column": told, "classes": list(self.rows.classes)}
+
+
+def found_of(model: "Model", sets: Sets, args: Namespace) -> Found:
+    """Everything, in order."""
+    rows = filled(model, sets, args)
+    layers = layers_of(model, args.layers)
+    trials = tried(rows, layers, args)
+    name = str(model.source.get("spec") or model.source.get("architecture") or "model")
+    wrong = int((trials.best.predicted != rows.targets[rows.test]).sum())
+    return Found(
+        name=name.rstrip("/").split("/")[-1],
+        rows=rows,
+        trials=trials,
+        mistakes=_mistakes(rows, trials.best, args) if wrong and args.shown else (),
+        wrong=wrong,
+        twins=_twins(rows, trials.best, args),
+        map=_map(rows, trials.best, args),
+        origins=origins_of(model, rows, trials.best.layer, args) if args.origins else None,
+    )
+
+
+def _map(rows: Rows, best: Trial, args: Namespace) -> FeatureMap | None:
+    if args.map == "none" or len(rows.test) < FEWEST:
+        return None
+    features = rows.features(best.layer, args.pool)[rows.test]
+    return feature_map(features, rows.targets[rows.test], how=args.map, seed=args.seed)
+
+
+def _mistakes(rows: Rows, best: Trial, args: Namespace) -> tuple[Mistake, ...]:
+    """The clearest: those whose own class scores furthest below the one they are taken for."""
+    features = rows.features(best.layer, args.pool)
+    targets = rows.targets[rows.test]
+    wrong = (best.predicted != targets).nonzero()[:, 0]  # places among the test rows
+    lead = _lead(best, features[rows.test[wrong]], targets[wrong])
+    shown = wrong[lead.argsort(descending=True, stable=True)[: args.shown]]
+    known, asked = features[rows.train], features[rows.test[shown]]
+    labels, predicted = rows.targets[rows.train], best.predicted[shown]
+    taken = nearest_of_class(known, labels, asked, predicted)
+    own = nearest_of_class(known, labels, asked, targets[shown])
+    return tuple(
+        Mistake(
+            int(rows.test[place]),
+            int(predicted[number]),
+            int(rows.train[taken.rows[number]]),
+            float(taken.distances[number]),
+            int(rows.train[own.rows[number]]),
+            float(own.distances[number]),
+        )
+        for number, place in enumerate(shown.tolist())
+    )
+
+
+def _lead(best: Trial, features: Tensor, targets: Tensor) -> Tensor:
+    """(n,): score of the class told less that of the true one."""
+    scores = best.fit.probe.scores(features)
+    places = torch.searchsorted(best.fit.probe.classes_, targets)
+    return scores.amax(dim=1) - scores.gather(1, places[:, None])[:, 0]
+
+
+def _twins(rows: Rows, best: Trial, args: Namespace) -> Twins:
+    """Pairs across the sides whose features are nearly equal, or whose files are equal."""
+    features, note = rows.features(rows.last, args.pool), ""
+    known = {rows.contents[row]: row for row in reversed(rows.train.tolist())}
+    copies = [(known[key], row) for row in rows.test.tolist() if (key := rows.contents[row]) in known]
+    train, test = torch.tensor(copies, dtype=torch.int64).reshape(-1, 2).T  # files that are equal, byte by byte
+    distances = torch.zeros(len(copies), dtype=torch.float64)
+    known_rows, asked_rows = features[rows.train], features[rows.test]
+    limit = near_limit(known_rows, asked_rows) if args.near is None else args.near
+    try:
+        pairs = near_duplicates(known_rows, asked_rows, threshold=limit)
+        train, test, distances = rows.train[pairs.first], rows.test[pairs.second], pairs.distances
+    except ValueError as error:  # more pairs than can be looked at: features that tell too little; the page repeats it
+        note = str(error)
+    ends = zip(train.tolist(), test.tolist(), strict=True)
+    same = torch.tensor([rows.contents[one] == rows.contents[other] for one, other in ends], dtype=torch.bool)
+    alone = ~torch.isin(rows.test, test)
+    right = (best.predicted == rows.targets[rows.test])[alone]
+    accuracy = proportion(int(right.sum()), len(right)) if len(right) else best.accuracy
+    return Twins(train, test, distances, same, rows.last, limit, accuracy, note)

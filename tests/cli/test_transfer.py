@@ -1,0 +1,332 @@
+"""pellucid transfer."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pellucid import data, models
+from pellucid.cli._transfer_trials import Fit, Trial, Trials
+from pellucid.features import extract
+from pellucid.features.probes import LinearSVM, NearestNeighbours, about_probe, grid_search, load_probe
+from pellucid.metrics import proportion
+
+from .calling import Call, content
+
+NAMES = ("dark", "light", "left")
+FILES = {"index.html", "layers.csv", "predictions.csv", "summary.json", "record.json"}
+FEW = ("--layers", "3", "--folds", "2", "--map", "none")
+
+
+def picture(number: int, seed: int) -> Image.Image:
+    """8 x 8: dark, light, or light on the left, with noise."""
+    base = np.full((8, 8), (60, 190, 60)[number], dtype=np.float64)
+    base[:, :4] += 130 * (number == 2)
+    noise = np.random.default_rng(seed).normal(0, 12, (8, 8))
+    return Image.fromarray((base + noise).clip(0, 255).astype(np.uint8))
+
+
+def scenes(folder: Path, splits: dict[str, int]) -> Path:
+    """Pictures of three kinds, so many of each kind in each split; "" for none."""
+    seed = 0
+    for split, count in splits.items():
+        for number, name in enumerate(NAMES):
+            for each in range(count):
+                seed += 1
+                path = folder / split / name / f"{each}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                picture(number, seed).save(path)
+    return folder
+
+
+@pytest.fixture
+def both(place: Path) -> Path:
+    return scenes(place / "both", {"train": 6, "test": 4})
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    return told
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def by_hand(model: models.Model, folder: Path, split: str, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows and targets, without any store."""
+    some = data.open_images(folder, split=split)
+    images = torch.stack([some.read(place, model.geometry) for place in range(len(some))]).float() / 255
+    return extract(model, images, [layer])[layer], some.targets
+
+
+def test_the_numbers_are_the_librarys_and_everything_is_written(
+    call: Call, place: Path, both: Path, model_folder: Path
+) -> None:
+    words = ("--layers", "3,11", "--probe", "svm,knn", "--folds", "3")
+    said = call("transfer", model_folder, both, *words, "--map", "none", "-o", "out")
+    assert (said.code, said.err) == (0, "")
+    assert {name for name in content(place / "out") if "/" not in name} == {*FILES, "probe"}
+    told = summary(place / "out")
+    assert (told["train"], told["test"], told["computed"]) == (18, 12, 30)
+    model = models.load(model_folder)
+    rows = table(place / "out/layers.csv")
+    assert [(row["layer"], row["probe"]) for row in rows] == [("3", "svm"), ("3", "knn"), ("11", "svm"), ("11", "knn")]
+    splits = None
+    for row, layer in zip(rows[::2], ("3", "11"), strict=True):
+        x, y = by_hand(model, both, "train", layer)
+        asked, wanted = by_hand(model, both, "test", layer)
+        splits = data.k_folds(y, folds=3)
+        search = grid_search(LinearSVM(), x, y, splits=splits)
+        share = proportion(int((search.probe.predict(asked) == wanted).sum()), len(wanted))
+        assert row["chosen"] == f"C = {search.cost:g}"
+        assert float(row["cross_validated"]) == pytest.approx(search.score)
+        assert [float(row[name]) for name in ("test_accuracy", "low", "high")] == pytest.approx(
+            [share.value, share.low, share.high]
+        )
+    assert splits is not None
+    x, y = by_hand(model, both, "train", "3")
+    scores = {}
+    for k in (1, 3, 5, 10):
+        hits = [
+            (NearestNeighbours(neighbours=k).fit(x[f.train], y[f.train]).predict(x[f.held]) == y[f.held])
+            .double()
+            .mean()
+            for f in splits
+        ]
+        scores[k] = float(sum(hits)) / 3
+    k = max(scores, key=lambda one: (scores[one], -one))
+    assert rows[1]["chosen"] == f"k = {k}"
+    assert float(rows[1]["cross_validated"]) == pytest.approx(scores[k])
+    best = max(rows, key=lambda row: float(row["cross_validated"]))
+    assert [row["best"] for row in rows].index("1") == rows.index(best)
+    assert told["best"]["cross_validated"] == float(best["cross_validated"])
+
+
+def test_the_best_is_chosen_by_cross_validation_and_never_by_test_accuracy() -> None:
+    def trial(layer: str, score: float, right: int) -> Trial:
+        fit = Fit(LinearSVM(), "", score)
+        return Trial(layer, 8, "svm", "l2", fit, torch.zeros(10, dtype=torch.int64), proportion(right, 10), 0.0, ())
+
+    rows = (trial("a", 0.7, 10), trial("b", 0.9, 5), trial("c", 0.9, 8), trial("d", 0.8, 9))
+    assert Trials(rows, 20, 10).best.layer == "b"
+
+
+def test_the_saved_probe_says_what_the_table_of_predictions_says(
+    call: Call, place: Path, both: Path, model_folder: Path
+) -> None:
+    assert call("transfer", model_folder, both, *FEW, "-o", "out").code == 0
+    probe, about = load_probe(place / "out/probe"), about_probe(place / "out/probe")
+    asked, wanted = by_hand(models.load(model_folder), both, "test", about["column"]["layer"])
+    rows = table(place / "out/predictions.csv")
+    predicted = probe.predict(asked).tolist()
+    assert [int(row["predicted"]) for row in rows] == predicted
+    assert [row["predicted_name"] for row in rows] == [about["classes"][one] for one in predicted]
+    assert [int(row["label"]) for row in rows] == wanted.tolist()
+    assert [row["correct"] == "1" for row in rows] == (torch.tensor(predicted) == wanted).tolist()
+    assert about["classes"] == sorted(NAMES)
+
+
+def test_a_second_run_passes_no_picture_and_a_changed_one_only_itself(
+    call: Call, place: Path, both: Path, model_folder: Path
+) -> None:
+    words = ("transfer", model_folder, both, *FEW, "-o", "out")
+    assert call(*words).code == 0
+    first = summary(place / "out")
+    again = call(*words, "--force")
+    assert "Features of 30 of 30 pictures were there already." in again.out
+    second = summary(place / "out")
+    assert second["computed"] == 0
+    assert second["best"] | {"seconds": 0} == first["best"] | {"seconds": 0}
+    picture(0, 999).save(both / "train/dark/0.png")
+    assert call(*words, "--force").code == 0
+    assert summary(place / "out")["computed"] == 1
+
+
+def test_pictures_on_both_sides_are_told_and_judged_without(
+    call: Call, place: Path, both: Path, model_folder: Path
+) -> None:
+    shutil.copy(both / "train/dark/2.png", both / "test/dark/1.png")
+    shutil.copy(both / "train/left/3.png", both / "test/light/0.png")  # labelled otherwise: never right
+    said = call("transfer", model_folder, both, *FEW, "--near", "0", "-o", "out")
+    told = summary(place / "out")
+    found = {(one["train"], one["test"]) for one in told["twins"]["listed"]}
+    assert found == {("train/dark/2.png", "test/dark/1.png"), ("train/left/3.png", "test/light/0.png")}
+    assert (told["twins"]["pairs"], told["twins"]["same_files"]) == (2, 2)
+    rows = table(place / "out/predictions.csv")
+    right = [row["correct"] == "1" for row in rows if row["file"] not in {"test/dark/1.png", "test/light/0.png"}]
+    assert told["twins"]["accuracy_without"]["value"] == pytest.approx(sum(right) / len(right))
+    assert "2 pairs of a training and a test picture are nearly equal" in said.out
+    page = (place / "out/index.html").read_text()
+    assert "the same file, “left” and “light”" in page
+    assert "learned from: train/dark/2.png" in page
+
+
+def test_equal_files_are_told_even_where_near_ones_are_too_many(
+    call: Call, place: Path, both: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pellucid.cli import _transfer_found
+
+    def refuse(*_rows: object, **_options: object) -> None:
+        raise ValueError("pairs must be fewer")
+
+    monkeypatch.setattr(_transfer_found, "near_duplicates", refuse)
+    shutil.copy(both / "train/dark/2.png", both / "test/dark/1.png")
+    said = call("transfer", model_folder, both, *FEW, "-o", "out")
+    assert "1 test picture is the same file as a training picture" in said.out
+    assert "near-duplicates could not be listed: pairs must be fewer" in said.out
+    assert summary(place / "out")["twins"]["same_files"] == 1
+
+
+def test_mistakes_stand_beside_the_nearest_training_pictures(
+    call: Call, place: Path, both: Path, model_folder: Path
+) -> None:
+    shutil.move(both / "test/left/0.png", both / "test/dark/wrong.png")
+    assert call("transfer", model_folder, both, *FEW, "-o", "out").code == 0
+    model = models.load(model_folder)
+    x, y = by_hand(model, both, "train", "3")
+    asked, wanted = by_hand(model, both, "test", "3")
+    predicted = load_probe(place / "out/probe").predict(asked)
+    some, test = data.open_images(both, split="train"), data.open_images(both, split="test")
+    wrong = [row for row in range(len(test)) if predicted[row] != wanted[row]]
+    assert "test/dark/wrong.png" in {test.items[row].file for row in wrong}
+    page = (place / "out/index.html").read_text()
+    for row in wrong:
+        away = 1 - torch.cosine_similarity(asked[row].double(), x.double(), dim=1)
+        for number in (int(predicted[row]), int(wanted[row])):
+            least = float(away[y == number].min())
+            assert f"“{some.classes[number]}”, {least:.3f} away" in page
+
+
+def test_drawn_splits_learn_from_as_many_and_choose_anew(
+    call: Call, place: Path, both: Path, model_folder: Path
+) -> None:
+    said = call("transfer", model_folder, both, *FEW, "--repeats", "3", "-o", "out")
+    told = summary(place / "out")["best"]["drawn_splits"]
+    assert len(told) == 3
+    model = models.load(model_folder)
+    parts = [by_hand(model, both, split, "3") for split in ("train", "test")]
+    x, y = (torch.cat([part[side] for part in parts]) for side in (0, 1))
+    for seed, share in enumerate(told):
+        source = torch.Generator().manual_seed(seed)
+        train = []
+        for number in range(3):
+            own = (y == number).nonzero()[:, 0]
+            train += own[torch.randperm(len(own), generator=source)[:6]].tolist()
+        rest = [row for row in range(len(y)) if row not in train]
+        learned = torch.tensor(sorted(train))
+        search = grid_search(LinearSVM(), x[learned], y[learned], splits=data.k_folds(y[learned], folds=2))
+        assert share == pytest.approx(float((search.probe.predict(x[rest]) == y[rest]).double().mean()))
+    mean, deviation = 100 * np.mean(told), 100 * np.std(told, ddof=1)
+    assert f"right in {mean:.1f} ± {deviation:.1f} %" in said.out
+
+
+def test_a_folder_without_splits_is_held_out_in_part(call: Call, place: Path, model_folder: Path) -> None:
+    scenes(place / "flat", {"": 6})
+    assert call("transfer", model_folder, "flat", *FEW, "--held", "0.5", "-o", "out").code == 0
+    told = summary(place / "out")
+    assert (told["train"], told["test"]) == (9, 9)
+    assert json.loads((place / "out/record.json").read_text())["data"]["test"]["split"] == "held out, 0.5"
+
+
+def test_another_test_set_is_matched_by_class_names(call: Call, place: Path, model_folder: Path) -> None:
+    scenes(place / "one", {"": 4})
+    scenes(place / "two", {"": 2})
+    (place / "two/left").rename(place / "two/LEFT")
+    shutil.rmtree(place / "two/dark")
+    assert call("transfer", model_folder, "one", "two", *FEW, "-o", "out").code == 0
+    rows = table(place / "out/predictions.csv")
+    assert [row["label_name"] for row in rows] == ["left", "left", "light", "light"]
+
+
+def test_the_page_has_its_parts(call: Call, place: Path, both: Path, model_folder: Path) -> None:
+    words = ("--layers", "3", "--folds", "2", "--map", "pca", "--origins", "2", "--repeats", "2")
+    said = call("transfer", model_folder, both, *words, "-o", "out")
+    assert (said.code, said.err) == (0, "")
+    page = (place / "out/index.html").read_text()
+    for part in ("layers", "confusion", "map", "origins", "classes"):
+        assert f'id="{part}"' in page
+    assert "<script" not in page
+    scores = summary(place / "out")["origins"]["scores"]
+    assert set(scores) == {"pretrained", "pixels", "random"}
+    assert (len(scores["random"]["draws"]), scores["pixels"]["dimension"]) == (2, 64)
+    model = models.load(model_folder)
+    images = [
+        torch.stack([some.read(n, model.geometry) for n in range(len(some))]).flatten(1).float()
+        for some in (data.open_images(both, split=split) for split in ("train", "test"))
+    ]
+    y, wanted = (data.open_images(both, split=split).targets for split in ("train", "test"))
+    known, asked = (torch.nn.functional.normalize(one) for one in images)
+    nearest = torch.cdist(asked, known).argmin(dim=1)
+    assert scores["pixels"]["draws"][0]["value"] == pytest.approx(float((y[nearest] == wanted).double().mean()))
+
+
+def test_an_unreadable_picture_is_left_out_and_told(call: Call, place: Path, both: Path, model_folder: Path) -> None:
+    (both / "test/dark/0.png").write_bytes(b"no picture")
+    said = call("transfer", model_folder, both, *FEW, "-o", "out")
+    assert said.code == 1
+    assert "test/dark/0.png" in said.err
+    assert summary(place / "out")["test"] == 11
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--probe", "swm"), "probe must be one of svm, rbf, logistic, knn, mlp, got 'swm'; did you mean svm?"),
+        (("--probe", ""), "probe must name at least one of svm, rbf, logistic, knn, mlp"),
+        (("--normalise", "l3"), "normalise must be one of none, l2, standard, minmax, got 'l3'; did you mean l2?"),
+        (("--costs", "1,a"), "costs must be numbers between commas, got '1,a'"),
+        (("--costs", "0"), "costs must be positive and finite, got 0"),
+        (("--folds", "1"), "folds must be at least 2, got 1"),
+        (("--folds", "7"), "folds must be at most the pictures of the smallest class, got 7 for 'dark' with 6"),
+        (("--repeats", "101"), "repeats must be in [0, 100], got 101"),
+        (("--held", "1"), "held must be between 0 and 1, such as 0.3, got 1.0"),
+        (("--layers", "fc9"), "layer"),
+        (
+            ("--split", "train", "--test-split", "train"),
+            "test-split must be another than the split learned from, got 'train'",
+        ),
+        (("--map", "som"), "map must be one of tsne, pca, none, got 'som'"),
+    ],
+)
+def test_refuses(call: Call, both: Path, model_folder: Path, words: tuple[str, ...], told: str) -> None:
+    said = call("transfer", model_folder, both, "--map", "none", *words, "-o", "out")
+    assert said.code == 2
+    assert told in said.err
+    assert not Path("out").exists()
+
+
+def test_refuses_sets_that_do_not_fit(call: Call, place: Path, model_folder: Path) -> None:
+    scenes(place / "one", {"": 4})
+    scenes(place / "two", {"": 2})
+    (place / "two/left").rename(place / "two/right")
+    said = call("transfer", model_folder, "one", "two", *FEW, "-o", "out")
+    assert "two: every class must be learned, but 'right' is not among the 3 of one" in said.err
+    said = call("transfer", model_folder, "one", "one", *FEW, "-o", "out")
+    assert "test must be other pictures than those learned from, but both are one" in said.err
+    scenes(place / "bare", {"": 2})
+    shutil.copy(place / "bare/dark/0.png", place / "alone.png")
+    shutil.rmtree(place / "bare")
+    (place / "bare").mkdir()
+    shutil.move(place / "alone.png", place / "bare/a.png")
+    assert "has no labels" in call("transfer", model_folder, "bare", *FEW, "-o", "out").err
+
+
+def test_refuses_a_store_of_another_model(
+    call: Call, place: Path, both: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    assert call("transfer", model_folder, both, *FEW, "-o", "out").code == 0
+    torch.manual_seed(5)
+    other = models.create("digits_cnn", classes=("a", "b"), width=4)
+    (tmp_path / "other").mkdir()
+    models.save(other.eval(), tmp_path / "other")
+    said = call("transfer", tmp_path / "other", both, *FEW, "--store", "out-features", "-o", "new")
+    assert said.code == 2
+    assert "features of two sources never mix" in said.err
