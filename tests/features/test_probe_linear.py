@@ -153,3 +153,15 @@ def test_refusals(probe: LinearSVM | LogisticRegression) -> None:
         type(probe)(cost=0)
     with pytest.raises(ValueError, match="intercept_scaling must be at least 0"):
         LinearSVM(intercept_scaling=-1)
+
+
+@pytest.mark.parametrize(("count", "dimension"), [(300, 100), (400, 60)])  # separable, and not
+def test_long_rows_at_a_large_cost_are_solved(count: int, dimension: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(count, 20, generator=generator)
+    mixed = hidden @ torch.randn(20, dimension, generator=generator)
+    rows = 300 * (mixed + 0.3 * torch.randn(count, dimension, generator=generator)).relu()  # norms of thousands
+    targets = (hidden[:, :8] + 0.3 * torch.randn(count, 8, generator=generator)).argmax(dim=1)
+    found = LinearSVM(cost=1.0, normalise="none").fit(rows, targets)
+    assert found.gap_ < 1e-9
+    assert (found.predict(rows) == targets).float().mean() > 0.95

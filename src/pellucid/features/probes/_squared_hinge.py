@@ -7,7 +7,8 @@ Newton's method on the primal (O. Chapelle, "Training a Support Vector Machine i
 2007, section 4, https://doi.org/10.1162/neco.2007.19.5.1155): with the rows S inside the margin known, the optimum
 solves a linear system. Where S is small it is solved in the dual, (G_SS + I / 2C) b = s_S by Cholesky, on a block of
 the one Gram matrix G; else by conjugate gradients for all such columns together, preconditioned by the spectrum of G
-(S. Keerthi, D. DeCoste, JMLR 6, 2005, for such steps on the squared hinge). The duality gap tells when it is done.
+(S. Keerthi, D. DeCoste, JMLR 6, 2005, for such steps on the squared hinge). Machines whose steps keep going too far,
+as on long rows at a large C, are solved by Cholesky in the primal. The duality gap tells when it is done.
 """
 
 import warnings
@@ -20,7 +21,10 @@ from torch import Tensor
 TOLERANCE = 1e-10
 """Largest duality gap, relative to the objective."""
 
-NEWTON_STEPS, GRADIENT_STEPS, HALVINGS = 100, 300, 40
+NEWTON_STEPS, GRADIENT_STEPS, HALVINGS = 200, 300, 40
+
+PATIENCE = 4
+"""Steps of a machine that were too long, from which on they are solved for exactly."""
 
 AT_ONCE = 2**24
 """Values of a table (N, B) that are worked on at a time, and values of features widened to float64 at a time."""
@@ -106,6 +110,7 @@ def _solve(basis: Basis, signs: Tensor, cost: float, weight: Tensor) -> Solved:
     scores = basis.rows @ weight  # (N, B)
     gap = weight.new_full((weight.shape[1],), torch.inf)
     todo = torch.arange(weight.shape[1], device=weight.device)
+    shortened = torch.zeros_like(todo)  # how often the step of each was too long
     for _ in range(NEWTON_STEPS):
         sign, old, before = signs[:, todo], weight[:, todo], scores[:, todo]
         hinge = _hinge(sign, before)
@@ -115,9 +120,10 @@ def _solve(basis: Basis, signs: Tensor, cost: float, weight: Tensor) -> Solved:
         if not left.any():
             break
         todo, sign, old, before, objective = todo[left], sign[:, left], old[:, left], before[:, left], objective[left]
-        new = _newton(basis, sign, hinge[:, left] > 0, cost, old)
-        ends = (_Point(old, before), _Point(new, basis.rows @ new))
+        new = _newton(basis, sign, hinge[:, left] > 0, cost, old, exactly=shortened[todo] >= PATIENCE)
+        ends = _Point(old, before), _Point(new, basis.rows @ new)
         weight[:, todo], scores[:, todo] = _on_the_way(sign, cost, *ends, objective)
+        shortened[todo] += (weight[:, todo] != new).any(dim=0)
     worst = float(gap.max())
     if worst > 1e-6:
         warnings.warn(
@@ -144,16 +150,21 @@ def _dual(basis: Basis, signs: Tensor, hinge: Tensor, cost: float) -> Tensor:
     return multipliers.sum(dim=0) - pulled.square().sum(dim=0) / 2 - multipliers.square().sum(dim=0) / (4 * cost)
 
 
-def _newton(basis: Basis, signs: Tensor, inside: Tensor, cost: float, weight: Tensor) -> Tensor:
-    """Weights (R, B) at the optimum if the rows inside the margin stayed the same."""
-    few = inside.sum(dim=0) <= (50 * basis.rows.numel()) ** (1 / 3)  # where Cholesky costs less than the other
+def _newton(basis: Basis, signs: Tensor, inside: Tensor, cost: float, weight: Tensor, *, exactly: Tensor) -> Tensor:
+    """Weights (R, B) at the optimum if the rows inside the margin stayed the same; `exactly` (B,), bool, of which."""
+    count = inside.sum(dim=0)
+    few = count <= (50 * basis.rows.numel()) ** (1 / 3)  # where Cholesky costs less than the other
+    exactly = exactly | (few & (count > len(weight)))  # the dual's matrix is the larger one, and all but singular
+    few &= ~exactly
     new = torch.empty_like(weight)
     if few.any():
         new[:, few], is_found = _by_cholesky(basis, signs[:, few], inside[:, few], cost)
         few[few.clone()] = is_found
-    if not few.all():
-        many = ~few
+    many = ~few & ~exactly
+    if many.any():
         new[:, many] = _by_gradients(basis, signs[:, many], inside[:, many].double(), cost, weight[:, many])
+    for column in exactly.nonzero()[:, 0].tolist():
+        new[:, column] = _directly(basis, signs[:, column], inside[:, column], cost)
     return new
 
 
@@ -168,6 +179,20 @@ def _by_cholesky(basis: Basis, signs: Tensor, inside: Tensor, cost: float) -> tu
         is_found[column] = failure == 0
         forces[at, column] = torch.cholesky_solve(signs[at, column, None], factor)[:, 0]
     return basis.rows.T @ forces, is_found
+
+
+def _directly(basis: Basis, signs: Tensor, inside: Tensor, cost: float) -> Tensor:
+    """Weights (R,) of one machine by Cholesky in the primal: for rows so long that gradients creep."""
+    rows = basis.rows[inside]
+    curvature = rows.T @ rows
+    curvature.diagonal().add_(1 / (2 * cost))
+    wanted = rows.T @ signs[inside]
+    factor, failure = torch.linalg.cholesky_ex(curvature)
+    if failure:
+        found: Tensor = torch.linalg.lstsq(curvature, wanted[:, None]).solution[:, 0]
+        return found
+    found = torch.cholesky_solve(wanted[:, None], factor)
+    return (found + torch.cholesky_solve(wanted[:, None] - curvature @ found, factor))[:, 0]
 
 
 def _by_gradients(basis: Basis, signs: Tensor, inside: Tensor, cost: float, weight: Tensor) -> Tensor:
@@ -205,12 +230,21 @@ def _conjugate_gradients(
 
 
 def _on_the_way(signs: Tensor, cost: float, old: "_Point", new: "_Point", objective: Tensor) -> tuple[Tensor, Tensor]:
-    """The new weights and scores, or points half as far, and half again, until the objective does not rise."""
-    step = torch.ones_like(objective)
+    """The new weights and scores, or, where their objective is no lower, those with the lowest one on the way there.
+
+    The objective's slope on the way rises, so that its root is found by halving.
+    """
+    rises = ~(_objective(new.weight, _hinge(signs, new.scores), cost) <= objective)
+    if not rises.any():
+        return new.weight, new.scores
+    sign, weight, scores = signs[:, rises], old.weight[:, rises], old.scores[:, rises]
+    turn, change = new.weight[:, rises] - weight, new.scores[:, rises] - scores
+    start, bend = (weight * turn).sum(dim=0), turn.square().sum(dim=0)
+    low, high = torch.zeros_like(start), torch.ones_like(start)
     for _ in range(HALVINGS):
-        weight, found = torch.lerp(old.weight, new.weight, step), torch.lerp(old.scores, new.scores, step)
-        rises = _objective(weight, _hinge(signs, found), cost) > objective * (1 + 1e-14)
-        if not rises.any():
-            break
-        step[rises] /= 2
-    return weight, found
+        step = (low + high) / 2
+        slope = start + step * bend - 2 * cost * (_hinge(sign, scores + step * change) * sign * change).sum(dim=0)
+        low, high = torch.where(slope < 0, step, low), torch.where(slope < 0, high, step)
+    found = _Point(new.weight.clone(), new.scores.clone())
+    found.weight[:, rises], found.scores[:, rises] = weight + low * turn, scores + low * change
+    return found.weight, found.scores
