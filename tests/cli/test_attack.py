@@ -343,7 +343,7 @@ def test_every_method_and_option_that_words_can_give_has_a_flag(call: Call) -> N
     assert told.index("--force") < told.index("--method apgd:") < told.index("--apgd.steps"), "what all share first"
     assert "22 % and" in " ".join(told.split())
     assert "_typehint" not in told, "a % in a docstring is no place to be filled in"
-    assert "--apgd.compact {true,false}" in told
+    assert "--apgd.compact [{true,false}]" in told
     for name, method in methods(attack, taking="trace").items():
         for option in options(method):
             is_skipped = option.name in verb._skipped(method)
