@@ -121,3 +121,15 @@ def test_agreement_is_symmetric_and_one_for_the_same() -> None:
     assert agreement(flat[:1], first[:1]).abs() < 1e-6
     with pytest.raises(ValueError, match="second must be as many as first, 2, got 1"):
         agreement(first, second[:1])
+
+
+def test_tiny_pictures_of_a_kind_are_not_the_same_picture() -> None:
+    from sklearn.datasets import load_digits
+
+    digits = torch.from_numpy(load_digits().images).float()[:300, None] / 16  # (300, 1, 8, 8)
+    again = (digits[:1] * 255 / 16).round() / 255 * 16  # in fewer shades
+    images = torch.cat([digits, again.clamp(0, 1)])
+    pairs = near_duplicates(images.flatten(1), threshold=0.1)
+    assert len(pairs) > 50
+    kept = confirmed(pairs, lambda row: images[row])
+    assert list(zip(kept.first.tolist(), kept.second.tolist(), strict=True)) == [(0, 300)]

@@ -24,6 +24,9 @@ from .normaliser import Rows
 BLOCK = 2048
 """Rows that are compared with as many others at a time."""
 
+TINY, EQUAL = 24, 0.99
+"""Pixels a side below which pictures must agree as equal ones do, and how much that is."""
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -104,6 +107,9 @@ def confirmed(
 ) -> Pairs:
     """The pairs whose pictures themselves agree, see `agreement`; each picture is read once.
 
+    Pictures with a side below 24 pixels have no detail to agree in, where two of a kind already look alike: they must
+    agree by 0.99, that is, be equal but for compression.
+
     Args:
         pairs: that may be the same.
         read: from a row of the first set to its image (C, H, W), float, in [0, 1].
@@ -112,20 +118,23 @@ def confirmed(
     """
     check_range("least", least, -1, 1)
     readers = (read, read_other or read)
-    kept: list[dict[int, Tensor]] = [{}, {}] if read_other else [{}] * 2
-    agreed: list[Tensor] = [torch.zeros(0, dtype=torch.float64)]
+    kept: list[dict[int, tuple[Tensor, bool]]] = [{}, {}] if read_other else [{}] * 2
+    agreed = [torch.zeros(0, dtype=torch.bool)]
     with steps("comparing pictures", len(pairs)) as done:
         for start in range(0, len(pairs), AT_ONCE):
-            sides = []
+            sides, tiny = [], []
             for rows, reader, held in zip((pairs.first, pairs.second), readers, kept, strict=True):
                 some = rows[start : start + AT_ONCE].tolist()
                 for row in some:
                     if row not in held:
-                        held[row] = small(reader(row))
-                sides.append(torch.stack([held[row] for row in some]))
-            agreed.append(agreement(*sides))
+                        image = reader(row)
+                        held[row] = small(image), min(image.shape[-2:]) < TINY
+                sides.append(torch.stack([held[row][0] for row in some]))
+                tiny.append(torch.tensor([held[row][1] for row in some]))
+            needed = torch.where(tiny[0] | tiny[1], max(least, EQUAL), least)
+            agreed.append(agreement(*sides) >= needed)
             done(len(sides[0]))
-    which = torch.cat(agreed) >= least
+    which = torch.cat(agreed)
     return Pairs(pairs.first[which], pairs.second[which], pairs.distances[which], pairs.threshold)
 
 
