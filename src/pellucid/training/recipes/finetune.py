@@ -94,7 +94,7 @@ def finetune(
         batch_size: images a step, over all processes together, at least 1; of a smaller set all of it, with a notice.
         optimizer: sgd, momentum, nesterov, rmsprop, adam, adamw or adagrad.
         weight_decay: at least 0, of what learns but biases and norms; None is 0.01 for adamw, and 0 for the others.
-        schedule: constant, step, exponential, inverse, cosine, one_cycle or plateau (which watches val_loss).
+        schedule: constant, step, exponential, inverse, cosine, cyclic, one_cycle or plateau (which watches val_loss).
         augmentation: of the training part, as of classify; "" is hflip=0.5,shift=0.2, and none in mode standalone.
         label_smoothing: share of each label spread over all classes, in [0, 1).
         size: side of the images; None takes the model's.
