@@ -1,12 +1,13 @@
 """How fast dense SIFT is, against OpenCV's SIFT.compute on the same grid in the same process, and how far they agree.
 
-    python benchmarks/sift.py [--side 256] [--images 8] [--patch 16] [--stride 8] [--repeats 15] [--threads 2]
+    python benchmarks/sift.py [--side 256] [--images 8] [--patch 16] [--stride 8] [--repeats 15] [--threads 1 2]
         [--clock wall]
 
 Both sides are asked in turn (ours, OpenCV's, ours, ...) for the descriptors of the same patches of scikit-image's
 photographs, gray; printed are the medians per image and the median of the ratios of neighbours (above 1: we are
 faster), with their quartiles. "hard" is our default, "linear" shares gradients among directions and cells, as OpenCV
-does; "one at a time" gives us each image alone, as OpenCV takes them. OpenCV's own Gaussian blur is left out by
+does; "one at a time" gives us each image alone, as OpenCV takes them. Both may use as many threads as --threads says;
+OpenCV's share one image, ours take an image each. OpenCV's own Gaussian blur is left out by
 sigma 0.5, and kept as it comes by 1.6. On a busy machine wall time says little: --clock cpu counts processor time.
 
 What stays different, and is told by the cosine: OpenCV's gradients are plain differences, ours Sobel's; its patches
@@ -21,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command line does, before torch is imported
@@ -44,11 +46,9 @@ def main() -> None:
     parser.add_argument("--patch", type=int, default=16)
     parser.add_argument("--stride", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="that both may use; each in turn")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: processor time, of all threads")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    cv2.setNumThreads(args.threads)
     shots = [photograph(PHOTOGRAPHS[number % len(PHOTOGRAPHS)], args.side) for number in range(args.images)]
     images = torch.from_numpy(np.stack(shots))[:, None].float() / 255  # (N, 1, H, W)
     points = keypoints(args.side, args.patch, args.stride)
@@ -59,14 +59,14 @@ def main() -> None:
         describe = partial(dense_sift, patch=args.patch, stride=args.stride, orientation=share, cells=share)
         cosine = agreement(describe(images, sigma=args.patch / 2), shots, points)
         print(f"{share}: median cosine {cosine:.4f}")
-        for sigma in (0.5, 1.6):
+        for threads, sigma in product(args.threads, (0.5, 1.6)):
+            torch.set_num_threads(threads)
+            cv2.setNumThreads(threads)
             sift: Any = cv2.SIFT_create(sigma=sigma)  # type: ignore[attr-defined]
-            with_points = partial(with_keypoints, sift, points)
+            theirs = partial(each, partial(with_keypoints, sift, points), shots)
             for way, given in (("together", [images]), ("one at a time", list(torch.split(images, 1)))):
-                row = paired(
-                    partial(each, describe, given), partial(each, with_points, shots), args.repeats, args.clock
-                )
-                print(f"  {way:14} against sigma {sigma}: {row}", flush=True)
+                row = paired(partial(each, describe, given), theirs, args.repeats, args.clock)
+                print(f"  {threads} threads, {way:13} against sigma {sigma}: {row}", flush=True)
     if not cosine > 0.95:
         sys.exit(f"the descriptors disagree: median cosine {cosine:.4f}")
 

@@ -16,6 +16,10 @@ LUMA = (0.299, 0.587, 0.114)
 """What red, green and blue count for in a gray image."""
 
 
+SCALE = 4
+"""By what sums and differences of whole pixels are too large for gradients: 1/2 (1, 2, 1) and 1/2 (-1, 0, 1)."""
+
+
 def check_channels(images: Tensor) -> None:
     """Refuse images that are neither gray nor RGB."""
     if images.shape[1] not in {1, 3}:
@@ -41,10 +45,8 @@ def slopes(framed: Tensor) -> tuple[Tensor, Tensor]:
 
     I_x is above 0 where brightness rises to the right, I_y where it rises downwards; a step by 1 gives 1 on both sides.
     """
-    tall, wide = framed[:, 1:-1], framed[:, :, 1:-1]
-    rows = torch.add(framed[:, :-2] + framed[:, 2:], tall, alpha=2)  # (N, H, W + 2), (1, 2, 1) downwards
-    columns = torch.add(framed[:, :, :-2] + framed[:, :, 2:], wide, alpha=2)  # (N, H + 2, W), (1, 2, 1) to the right
-    return (rows[:, :, 2:] - rows[:, :, :-2]).mul_(0.25), (columns[:, 2:] - columns[:, :-2]).mul_(0.25)
+    right, down = _differences(framed)
+    return right.mul_(1 / SCALE), down.mul_(1 / SCALE)
 
 
 def orientations(framed: Tensor, bins: int, share: str) -> list[tuple[Tensor, Tensor]]:
@@ -54,21 +56,27 @@ def orientations(framed: Tensor, bins: int, share: str) -> list[tuple[Tensor, Te
     stands in the nearest bin, with "linear" in the two on either side of its angle, the nearer getting more.
 
     Returns:
-        One pair, or two for "linear": bins (N, H, 1, W), int64, in [0, bins), and magnitudes (N, H, 1, W).
+        One pair, or two for "linear": bins (N, H, W), int32, in [0, bins), and magnitudes (N, H, W), SCALE times.
     """
-    right, down = slopes(framed)
+    right, down = _differences(framed)
     place = torch.atan2(down, right).mul_(bins / math.tau)  # (N, H, W), in bins, -bins / 2 to bins / 2
     strength = right.square_().addcmul_(down, down).sqrt_()
     if share == "hard":
-        return [(_turned(place.add_(0.5).floor_(), bins), strength[:, :, None])]
-    low = place.floor()
+        return [(_turned(place.add_(0.5).floor_(), bins), strength)]
+    low = place.floor().clamp_(max=(bins - 1) // 2)
     above = place.sub_(low).mul_(strength)  # (N, H, W), the share of the next bin
-    return [
-        (_turned(low, bins), strength.sub_(above)[:, :, None]),
-        (_turned(low.add_(1), bins), above[:, :, None]),
-    ]
+    return [(_turned(low, bins), strength.sub_(above)), (_turned(low.add_(1), bins), above)]
+
+
+def _differences(framed: Tensor) -> tuple[Tensor, Tensor]:
+    """`slopes`, SCALE times as large."""
+    tall, wide = framed[:, 1:-1], framed[:, :, 1:-1]
+    rows = torch.add(framed[:, :-2] + framed[:, 2:], tall, alpha=2)  # (N, H, W + 2), (1, 2, 1) downwards
+    columns = torch.add(framed[:, :, :-2] + framed[:, :, 2:], wide, alpha=2)  # (N, H + 2, W), (1, 2, 1) to the right
+    return rows[:, :, 2:] - rows[:, :, :-2], columns[:, 2:] - columns[:, :-2]
 
 
 def _turned(place: Tensor, bins: int) -> Tensor:
-    """Whole numbers (N, H, W) modulo bins, as an index (N, H, 1, W); a remainder of integers takes ten times longer."""
-    return place.sub(place.div(bins).floor_(), alpha=bins).long()[:, :, None]
+    """Whole numbers (N, H, W), from -bins to bins less 1, modulo bins, as int32."""
+    number = place.int()
+    return number.sub_(number >> 31, alpha=bins)  # the shift gives -1 for those below 0

@@ -5,21 +5,19 @@ D. Lowe, "Distinctive Image Features from Scale-Invariant Keypoints", Internatio
 J. Ponce, "Beyond Bags of Features", CVPR 2006, section 4, https://doi.org/10.1109/CVPR.2006.68.
 """
 
-from functools import cache
-from itertools import product
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from pellucid.checks import check_choice, check_count, check_images, check_range
 
-from ._gradients import BORDERS, SHARES, check_channels, gray, orientations, padded
+from ._cells import CELLS, Cells, Counter, parts
+from ._gradients import BORDERS, SHARES, check_channels, gray, padded
+from ._threads import in_threads
 
-CELLS = 4
-"""A patch has so many rows and so many columns of cells."""
-
-CPU_PIXELS, OTHER_PIXELS = 2**16, 2**23
-"""Pixels that are worked on at a time: on a CPU, for each thread, what its cache holds; else what keeps it busy."""
+CPU_PIXELS, OTHER_PIXELS = 2**18, 2**23
+"""Pixels that are worked on at a time: on a CPU, by each thread, what its cache holds; else what keeps it busy."""
 
 
 @torch.no_grad()
@@ -69,24 +67,22 @@ def dense_sift(
     rows, columns = grid_size(height, width, patch=patch, stride=stride)
 
     reach = patch // CELLS // 2 if cells == "linear" else 0
-    framed = padded(gray(images), border)  # (N, H + 2, W + 2)
-    weights = _weights(patch, sigma, reach).to(framed)  # (4, patch + 2 * reach)
-    found = framed.new_empty(len(images), rows, columns, CELLS, CELLS, bins)
-    count, band = _part(len(images), rows, patch=patch, stride=stride, width=width, device=images.device)
-    deep = -(-((band - 1) * stride + patch + 2 * reach) // stride) * stride  # lines of an image, a multiple of stride
-    spare = max(0, patch + 2 * reach - stride)  # so that every stride of lines starts a window
-    lines = framed.new_empty(count * deep + spare, bins, width + 2 * reach)
-    for start, first in product(range(0, len(images), count), range(0, rows, band)):
-        some = framed[start : start + count]
-        last = min(first + band, rows)
-        top, bottom = first * stride - reach, (last - 1) * stride + patch + reach
-        low, high = max(top, 0), min(bottom, height)
-        used = lines[: len(some) * deep + spare].zero_()
-        inside = used[: len(some) * deep].view(len(some), deep, bins, -1)[..., reach : reach + width]
-        for bin_, strength in orientations(some[:, low : high + 2], bins, orientation):
-            inside[:, low - top : high - top].scatter_(2, bin_, strength)
-        _pool(used, weights, stride, found[start : start + count, first:last])
-    return _normalised(found.view(len(images), rows * columns, -1), floor, clamp)
+    how = Cells(patch=patch, stride=stride, bins=bins, orientation=orientation, reach=reach, sigma=sigma)
+    like = images if images.dtype == torch.float64 else images.float()
+    found = like.new_empty(len(images), rows, columns, CELLS, CELLS, bins)
+    is_cpu = images.device.type == "cpu"
+    pixels, threads = (CPU_PIXELS, torch.get_num_threads()) if is_cpu else (OTHER_PIXELS, 1)
+    todo = parts(len(images), rows, how, width, pixels=pixels, threads=threads)
+
+    def work(some: Sequence[tuple[slice, slice]]) -> None:
+        counted = Counter(how, like, todo[0][0].stop, todo[0][1].stop, width)
+        for which, band in some:
+            here = found[which, band]
+            counted(padded(gray(images[which]), border), band.start, here)
+            _normalise(here.flatten(3), floor, clamp)
+
+    in_threads(work, todo) if is_cpu else work(todo)
+    return found.view(len(images), rows * columns, -1)
 
 
 def grid(height: int, width: int, *, patch: int = 16, stride: int = 8) -> Tensor:
@@ -130,46 +126,10 @@ def _check_options(*, bins: int, orientation: str, cells: str, sigma: float, flo
         raise ValueError(f"clamp must be in (0, 1], got {clamp}")
 
 
-def _part(count: int, rows: int, *, patch: int, stride: int, width: int, device: torch.device) -> tuple[int, int]:
-    """Images and rows of patches that are worked on at a time; which changes time and memory, never the result."""
-    pixels = CPU_PIXELS * torch.get_num_threads() if device.type == "cpu" else OTHER_PIXELS
-    band = max(1, min(rows, (pixels // width - patch) // stride + 1))
-    return min(count, max(1, pixels // (width * ((band - 1) * stride + patch)))), band
-
-
-@cache
-def _weights(patch: int, sigma: float, reach: int) -> Tensor:
-    """How much a pixel's row counts for each row of cells, (4, patch + 2 * reach), float64; for columns the same."""
-    cell = patch // CELLS
-    pixel = torch.arange(-reach, patch + reach, dtype=torch.float64)
-    gauss = (-0.5 * ((pixel - (patch - 1) / 2) / sigma).square()).exp()
-    middles = (torch.arange(CELLS) + 0.5) * cell - 0.5
-    far = (pixel - middles[:, None]).abs() / cell  # (4, patch + 2 * reach), in cells
-    return gauss * ((1 - far).clamp(min=0) if reach else (far < 0.5).double())
-
-
-def _pool(lines: Tensor, weights: Tensor, stride: int, out: Tensor) -> None:
-    """Weighted sums over the cells of all patches, out (n, rows, columns, 4, 4, bins), of lines (L, bins, w).
-
-    The images lie below each other, each a multiple of the stride high; windows that reach from one into the next
-    are summed too and dropped, so that there is but one product for all.
-    """
-    down = _summed(lines.flatten(1), weights, stride)  # (n * windows, 4, bins * w)
-    across = _summed(down.view(-1, lines.shape[2]).T, weights, stride)  # (columns, 4, n * windows * 4 * bins)
-    sums = across.view(len(across), CELLS, len(out), -1, CELLS, lines.shape[1])
-    out.copy_(sums[:, :, :, : out.shape[1]].permute(2, 3, 0, 4, 1, 5))
-
-
-def _summed(lines: Tensor, weights: Tensor, stride: int) -> Tensor:
-    """Four weighted sums of every window of lines (L, M), one a stride: (windows, 4, M); no window is copied."""
-    windows = lines.unfold(0, weights.shape[1], stride).mT  # (windows, taps, M)
-    return torch.bmm(weights.expand(len(windows), -1, -1), windows)
-
-
-def _normalised(found: Tensor, floor: float, clamp: float) -> Tensor:
+def _normalise(found: Tensor, floor: float, clamp: float) -> None:
     """Norm 1, no number above the clamp, norm 1 again; weak ones are zeros. Works in place."""
     norm = torch.linalg.vector_norm(found, dim=-1, keepdim=True)
     is_weak = norm < max(floor, torch.finfo(found.dtype).tiny)
     torch.minimum(found, norm * clamp, out=found)
     norm = torch.linalg.vector_norm(found, dim=-1, keepdim=True)
-    return found.mul_(torch.where(is_weak, 0, 1 / norm))
+    found.mul_(torch.where(is_weak, 0, 1 / norm))
