@@ -44,6 +44,17 @@ def test_help_explains_every_flag(call: Call, verb: str) -> None:
         assert len(text.partition(" ")[2]) > 20, f"{flag} is not explained"
 
 
+@pytest.mark.parametrize("seed", ["-1", str(2**32)])
+@pytest.mark.parametrize("words", [("index", "m", "p", "-o", "o"), ("explain", "m", "p", "-o", "o"), ("demo",)])
+def test_a_seed_that_not_all_libraries_take_is_refused_by_every_command(
+    call: Call, words: tuple[str, ...], seed: str
+) -> None:
+    said = call(*words, "--seed", seed)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("pellucid: seed must be ")
+    assert said.err.endswith(f", got {seed}\n")
+
+
 @pytest.mark.parametrize(
     ("word", "hint"), [("audti", "; did you mean audit?"), ("predcit", "; did you mean predict, audit?"), ("qqq", "")]
 )

@@ -48,6 +48,9 @@ MISSING = {"grid": "--grid OPTION=VALUE,VALUE"}
 TRAINING = frozenset({"train", "sweep", "demo"})
 """Verbs whose images lie in memory: there a thread that sleeps between two small operations only comes late."""
 
+SEEDS = 2**32 - 1
+"""The largest seed that all libraries take."""
+
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
 
 
@@ -105,6 +108,10 @@ def _run(verb: ModuleType, words: list[str]) -> int:
         return _told(f"{_reason(str(error))}{_nearest(str(error), parser, words)}; see pellucid {words[0]} --help", 2)
     except SystemExit as done:  # --help and --print_config print and leave
         return int(done.code or 0)
+    if isinstance(getattr(parsed, "seed", None), int):
+        from pellucid.checks import check_count
+
+        check_count("seed", parsed.seed, 0, SEEDS)
     result: int = verb.run(parsed)
     return result
 
