@@ -1,19 +1,20 @@
 """What it learned from: neighbours of mistakes, pictures on both sides, and the map."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from pellucid.audit import Audit, audit, neighbours
-from pellucid.audit import learned as room
 from pellucid.audit.feature_map import feature_map
 from pellucid.audit.learned import Learned
-from pellucid.audit.neighbours import near_limit, nearest_of_class
-from pellucid.data import ImageSet
+from pellucid.audit.neighbours import near_limit, nearest_of_class, same_pictures
+from pellucid.data import ImageSet, open_images
 from pellucid.data.image_set import ClassLabel, Item
 from pellucid.data.sources import Array
 
@@ -153,11 +154,40 @@ def test_features_that_tell_too_little_are_told(monkeypatch: pytest.MonkeyPatch)
     def refuse(*_rows: object, **_options: object) -> None:
         raise ValueError("pairs must be fewer")
 
-    monkeypatch.setattr(room, "near_duplicates", refuse)
+    monkeypatch.setattr(neighbours, "near_duplicates", refuse)
     found = audit(model(Two()), a_set(ASKED, TARGETS, "asked"), train=a_set(TRAINED, LABELS, "known"), shown=0, **QUIET)
     assert learned(found).notes == ("pictures on both sides could not be listed: pairs must be fewer",)
     assert next(fact for fact in found.facts if fact.label == "Seen in training").value == "not known"
     assert "pairs must be fewer" in found.page()
+
+
+def test_pictures_that_are_alike_to_the_network_alone_are_not_the_same() -> None:
+    others = np.random.default_rng(1).integers(0, 256, (KNOWN, 8, 8), dtype=np.uint8)
+    near = same_pictures(
+        torch.ones(3, 2), torch.ones(2, 2), lambda row: image(others[row]), lambda row: image(ASKED[row])
+    )
+    assert (len(near.pairs), near.is_listed) == (0, True)
+    same = same_pictures(
+        torch.ones(3, 2), torch.ones(2, 2), lambda row: image(ASKED[row]), lambda row: image(ASKED[row])
+    )
+    assert sorted(zip(same.pairs.first.tolist(), same.pairs.second.tolist(), strict=True)) == [(0, 0), (1, 1)]
+
+
+def image(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(array / 255).float()[None]
+
+
+def test_training_pictures_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    for number in range(6):
+        (tmp_path / CLASSES[number % 2]).mkdir(exist_ok=True)
+        Image.fromarray(TRAINED[number]).save(tmp_path / CLASSES[number % 2] / f"{number}.png")
+    (tmp_path / CLASSES[0] / "broken.png").write_bytes(b"no picture")
+    found = audit(model(Two()), a_set(ASKED, TARGETS, "asked"), train=open_images(tmp_path), shown=0, **QUIET)
+    assert learned(found).images == 6
+    (told,) = learned(found).notes
+    assert told.startswith("training pictures that could not be read are left out: 1, the first ")
+    assert next(fact for fact in found.facts if fact.label == "Seen in training").value == "1 of 24"  # no. 5
+    assert "broken.png" in found.page()
 
 
 def test_without_a_training_set_nothing_is_said(base: Audit) -> None:

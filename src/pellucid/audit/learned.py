@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pellucid.data import ImageSet, batches, class_matches
-from pellucid.features import extract, last_features, near_duplicates
+from pellucid.data import ImageSet, Unreadable, batches, class_matches
+from pellucid.features import extract, last_features
 from pellucid.metrics import Interval, proportion
 from pellucid.models import Model
 from pellucid.progress import steps
 
 from .feature_map import FEWEST, FeatureMap, feature_map
-from .neighbours import near_limit, nearest_of_class
+from .neighbours import nearest_of_class, same_pictures
 from .predictions import Predictions
 
 MOST = 50_000
@@ -45,7 +45,7 @@ class Mistaken:
 
 @dataclass(frozen=True)
 class Twin:
-    """A picture that is nearly one learned from."""
+    """A picture that is one learned from, but for size, crop or compression."""
 
     row: int  # of the predictions
     image: Tensor
@@ -60,8 +60,9 @@ class Learned:
     images: int  # training pictures that were looked at
     layer: str  # whose features
     mistaken: tuple[Mistaken, ...]  # the most confident mistakes first
-    threshold: float  # cosine distance up to which two pictures are nearly equal
-    pairs: int  # training and asked pictures that are nearly equal
+    threshold: float  # cosine distance up to which two pictures were compared
+    is_listed: bool  # False where too many are near in features to tell which are the same
+    pairs: int  # training and asked pictures that are the same, but for size, crop or compression
     rows: Tensor  # (n,), int64, rows of the predictions that have such a twin
     twins: tuple[Twin, ...]  # the nearest pairs first
     without: Interval | None  # accuracy on the pictures without a twin; None where all have one
@@ -100,31 +101,32 @@ def look_at_learned(
         raise ValueError(f"{train.path}: has no labels, which the training pictures of an audit need")
     order = torch.randperm(len(labelled), generator=torch.Generator().manual_seed(seed))[:MOST].sort().values.tolist()
     layer = last_features(model)
-    known, places = _features(model, train.subset([labelled[one] for one in order]), layer, train.path)
+    known, places, lost = _features(model, train.subset([labelled[one] for one in order]), layer, train.path)
     places = [labelled[order[place]] for place in places]
     labels = torch.tensor([index[_target(train, place)] for place in places])
-    asked, found = _features(model, images.subset(rows.positions.tolist()), layer, images.path)
+    asked, found, _ = _features(model, images.subset(rows.positions.tolist()), layer, images.path)
     if len(found) != len(rows):
         raise ValueError(f"{images.path}: changed while it was read")
     looked = _Looked(model, images, rows, train, places, labels)
-    threshold = near_limit(known, asked)
-    pairs, first, second, notes = _pairs(known, asked, threshold)
+    same = same_pictures(known, asked, looked.known_image, looked.image)
+    pairs = same.pairs
     alone = torch.ones(len(rows), dtype=torch.bool)
-    alone[second] = False
+    alone[pairs.second] = False
     made = feature_map(asked, rows.targets, seed=seed) if len(rows) >= FEWEST else None
     return Learned(
         path=train.path,
         images=len(known),
         layer=layer,
         mistaken=looked.mistaken(known, asked, count),
-        threshold=threshold,
-        pairs=len(first),
+        threshold=pairs.threshold,
+        is_listed=same.is_listed,
+        pairs=len(pairs),
         rows=(~alone).nonzero()[:, 0],
-        twins=looked.twins(first[:SHOWN], second[:SHOWN], pairs[:SHOWN]),
+        twins=looked.twins(pairs.first[:SHOWN], pairs.second[:SHOWN], pairs.distances[:SHOWN]),
         without=proportion(int(rows.correct[alone].sum()), int(alone.sum())) if bool(alone.any()) else None,
         map=made,
         pictures=looked.drawn(made, seed),
-        notes=notes if len(labelled) <= MOST else (*notes, f"{MOST:,} of {len(labelled):,} training pictures, drawn"),
+        notes=(*same.notes, *_left_out(lost, len(labelled))),
     )
 
 
@@ -179,35 +181,38 @@ class _Looked:
         """A training picture; None for row -1."""
         if row < 0:
             return None
-        place = self.places[row]
-        image = self.train.read(place, self.model.geometry).float() / 255
-        return Near(self.train.items[place].file, int(self.labels[row]), distance, image)
+        return Near(self.train.items[self.places[row]].file, int(self.labels[row]), distance, self.known_image(row))
+
+    def known_image(self, row: int) -> Tensor:
+        """Of the training pictures."""
+        return self.train.read(self.places[row], self.model.geometry).float() / 255
 
 
-def _features(model: Model, images: ImageSet, layer: str, path: str) -> tuple[Tensor, list[int]]:
-    """(N, D), on the CPU, and the place of each row in the set; what cannot be read has none."""
+def _left_out(lost: Sequence[Unreadable], count: int) -> tuple[str, ...]:
+    """Training pictures that were not looked at."""
+    drawn = (f"{MOST:,} of {count:,} training pictures, drawn",) if count > MOST else ()
+    if not lost:
+        return drawn
+    first = f"the first {lost[0].file} ({lost[0].reason})"
+    return (*drawn, f"training pictures that could not be read are left out: {len(lost):,}, {first}")
+
+
+def _features(model: Model, images: ImageSet, layer: str, path: str) -> tuple[Tensor, list[int], list[Unreadable]]:
+    """(N, D), on the CPU, the place of each row in the set, and what cannot be read, which has none."""
     parts: list[Tensor] = []
     places: list[int] = []
+    lost: list[Unreadable] = []
     size = 16 if model.mean.device.type == "cpu" else 128
     with steps("features", len(images)) as done:
         for batch in batches(images, model.geometry, batch_size=size):
             if len(batch.indices):
                 parts.append(extract(model, batch.images(model.mean.device), [layer])[layer].cpu())
                 places += batch.indices.tolist()
+            lost += batch.errors
             done(len(batch.indices) + len(batch.errors))
     if not parts:
         raise ValueError(f"{path}: none of the {len(images)} pictures could be read")
-    return torch.cat(parts), places
-
-
-def _pairs(known: Tensor, asked: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...]]:
-    """Distances, known rows and asked rows of pairs, the nearest first, and why there are none, if so."""
-    try:
-        found = near_duplicates(known, asked, threshold=threshold)
-    except ValueError as error:  # more pairs than can be looked at: the features tell too little; the page repeats it
-        none = torch.zeros(0, dtype=torch.int64)
-        return none.double(), none, none, (f"pictures on both sides could not be listed: {error}",)
-    return found.distances, found.first, found.second, ()
+    return torch.cat(parts), places, lost
 
 
 def _target(train: ImageSet, place: int) -> int:

@@ -1,11 +1,12 @@
-"""Which picture that was learned from is nearest: of a class, among features."""
+"""Which picture that was learned from is nearest, of a class; and which is the same as one asked about."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from pellucid.features import Index
+from pellucid.features import Index, Pairs, confirmed, near_duplicates
 
 NEAR, SHARE, ASKED = 0.04, 0.1, 500
 """Near-duplicates: a cosine distance of at most this, and at most this share of the usual distance of the nearest,
@@ -14,6 +15,10 @@ less apart than these need the second."""
 
 ROUNDING = 1e-6
 """Of features of equal pictures that were passed in other batches, at most."""
+
+
+COMPARED = 4000
+"""Pairs whose pictures are compared, the nearest."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,45 @@ def near_limit(known: Tensor, asked: Tensor) -> float:
     some = asked[torch.linspace(0, len(asked) - 1, min(ASKED, len(asked))).long()]
     usual = float(Index(distance="cosine").fit(known).search(some, k=1).distances[:, 0].median())
     return max(ROUNDING, min(NEAR, SHARE * usual))
+
+
+@dataclass(frozen=True)
+class SamePictures:
+    """Pictures on both sides, the nearest pairs first."""
+
+    pairs: Pairs  # rows of the known and of those asked about
+    is_listed: bool  # False where too many are near in features to compare any
+    notes: tuple[str, ...]  # what was not compared, and why
+
+
+def same_pictures(
+    known: Tensor,
+    asked: Tensor,
+    read: Callable[[int], Tensor],
+    read_asked: Callable[[int], Tensor],
+    *,
+    threshold: float | None = None,
+) -> SamePictures:
+    """Pairs that are near in features and whose pictures themselves agree: the same but for size, crop or compression.
+
+    Args:
+        known: (N, D), float, finite.
+        asked: (Q, D), float, finite.
+        read: from a known row to its image (C, H, W), in [0, 1].
+        read_asked: likewise of those asked about.
+        threshold: the cosine distance up to which pictures are compared; none takes `near_limit`.
+    """
+    limit = near_limit(known, asked) if threshold is None else threshold
+    try:
+        near = near_duplicates(known, asked, threshold=limit)
+    except ValueError as error:  # more pairs than can be looked at: the features tell too little; the page repeats it
+        none = torch.zeros(0, dtype=torch.int64)
+        told = f"pictures on both sides could not be listed: {error}"
+        return SamePictures(Pairs(none, none, none.double(), limit), is_listed=False, notes=(told,))
+    told = f"of {len(near):,} pairs near in features the {COMPARED:,} nearest were compared"
+    some = Pairs(near.first[:COMPARED], near.second[:COMPARED], near.distances[:COMPARED], limit)
+    notes = (told,) if len(near) > COMPARED else ()
+    return SamePictures(confirmed(some, read, read_asked), is_listed=True, notes=notes)
 
 
 def nearest_of_class(known: Tensor, labels: Tensor, asked: Tensor, classes: Tensor) -> NearestOfClass:

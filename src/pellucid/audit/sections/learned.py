@@ -25,7 +25,7 @@ def facts(found: Findings) -> tuple[Fact, ...]:
     one = found.learned
     if one is None:
         return ()
-    value = f"{len(one.rows)} of {len(found.predictions):,}" if not one.notes or one.pairs else "not known"
+    value = f"{len(one.rows)} of {len(found.predictions):,}" if one.is_listed else "not known"
     return (Fact("Seen in training", value, _seen(found, one)),)
 
 
@@ -102,7 +102,8 @@ def _twins(found: Findings, one: Learned) -> Section:
         shown.append((report.thumbnail(near.image), f"learned from: {near.file}"))
         entries.append((heading, file, [shown]))
     lead = (
-        f"Pairs whose features at layer {one.layer} lie within a cosine distance of {one.threshold:.2g}, nearest first"
+        f"Pairs whose features at layer {one.layer} lie within a cosine distance of {one.threshold:.2g} and which agree "
+        "as pictures, nearest first"
         + (f", {len(one.twins)} of {one.pairs:,}" if one.pairs > len(one.twins) else "")
         + ". Being right about a picture it learned from says nothing of new ones."
     )
@@ -148,10 +149,10 @@ def map_lead(scores: MapScores | None, how: str, pictures: int) -> str:
 
 def _seen(found: Findings, one: Learned) -> str:
     count = len(found.predictions)
-    if one.notes and not one.pairs:
+    if not one.is_listed:
         return f"Whether images were seen in training could not be told from {counted(one.images)} of {one.path}."
     if not one.pairs:
-        return f"None of {counted(count)} is nearly one of {counted(one.images)} of {one.path}."
+        return f"None of {counted(count)} is nearly the same as one of {counted(one.images)} of {one.path}."
     text = (
         f"{counted(len(one.rows))} of {count:,} {'is' if len(one.rows) == 1 else 'are'} nearly the same as one of "
         f"{counted(one.images)} of {one.path}"
