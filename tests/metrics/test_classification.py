@@ -18,6 +18,7 @@ from pellucid.metrics import (
     proportion,
     strongest_confusions,
 )
+from pellucid.metrics.classification import worth
 
 GENERATOR = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(200, 6, generator=GENERATOR)
@@ -69,6 +70,29 @@ def test_wilson_bounds_solve_their_equation(hits: int, count: int) -> None:
         left, right = abs(hits / count - bound), 1.959963984540054 * (bound * (1 - bound) / count) ** 0.5
         assert left == pytest.approx(right, rel=1e-9)
     assert 0 <= share.low <= share.value <= share.high <= 1
+
+
+def test_answers_in_groups_are_worth_what_their_spread_says() -> None:
+    generator = torch.Generator().manual_seed(0)
+    alone = (torch.rand(4000, 24, generator=generator) < 0.3).sum(dim=1)
+    assert worth(alone, 24) == pytest.approx(4000 * 24, rel=0.1)  # all independent
+    together = (torch.rand(4000, 1, generator=generator) < 0.3).expand(-1, 24).sum(dim=1)
+    assert worth(together, 24) == pytest.approx(4000, rel=0.01)  # all of a group alike
+    assert worth(torch.tensor([24, 24, 24]), 24) == worth(torch.tensor([0, 0, 0]), 24) == 3
+    assert worth(torch.tensor([12, 12]), 24) == 48
+    assert worth(torch.tensor([7]), 24) == 1
+
+
+def test_an_interval_over_groups_covers_the_share_it_is_of() -> None:
+    generator = torch.Generator().manual_seed(1)
+    covered, trials = 0, 400
+    for _ in range(trials):
+        easy = torch.rand(60, 1, generator=generator) * 0.8 + 0.1  # each picture has a share of its own, 0.5 on average
+        hits = (torch.rand(60, 24, generator=generator) < easy).sum(dim=1)
+        count, share = worth(hits, 24), float(hits.double().mean()) / 24
+        found = proportion(share * count, count)
+        covered += found.low <= 0.5 <= found.high
+    assert 0.92 <= covered / trials <= 0.98
 
 
 def test_proportion_refuses_no_trials() -> None:

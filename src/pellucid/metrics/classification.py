@@ -83,7 +83,7 @@ def averages(score: PerClass, how: str = "macro") -> Averages:
     return Averages(*(float((value * weights).sum()) for value in (score.precision, score.recall, score.f1)))
 
 
-def proportion(hits: int, count: int) -> Interval:
+def proportion(hits: float, count: float) -> Interval:
     """A share and its Wilson score interval at 95 %.
 
     E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22, 1927: the shares p
@@ -91,7 +91,7 @@ def proportion(hits: int, count: int) -> Interval:
 
     Args:
         hits: successes, 0 to count.
-        count: trials, at least 1.
+        count: trials, at least 1; no whole number where they are worth as many (see `worth`).
     """
     check_range("count", count, 1)
     check_range("hits", hits, 0, count)
@@ -100,6 +100,29 @@ def proportion(hits: int, count: int) -> Interval:
     half = Z95 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
     low = 0.0 if hits == 0 else centre - half
     return Interval(share, low, 1.0 if hits == count else centre + half)
+
+
+def worth(hits: Tensor, size: int) -> float:
+    """How many independent answers those are worth that come in groups, such as all views of one picture.
+
+    E. Korn, B. Graubard, "Confidence Intervals for Proportions with Small Expected Number of Positive Counts Estimated
+    from Survey Data", Survey Methodology 24, 1998: what is divided by in the share's variance, found from how far the
+    groups differ. Never less than the groups, nor more than the answers.
+
+    Args:
+        hits: (G,), successes of each group, at least one group.
+        size: answers of each group.
+
+    Returns:
+        From G to G * size, for `proportion`; G where all are right, or none: nothing tells their spread.
+    """
+    shares = hits.double() / size
+    mean = float(shares.mean())
+    if len(shares) < 2 or mean in {0.0, 1.0}:
+        return float(len(shares))
+    spread = float(shares.var()) / len(shares)
+    most = len(shares) * size
+    return float(most) if spread == 0 else min(max(mean * (1 - mean) / spread, len(shares)), most)
 
 
 def in_top_k(ranked: Tensor, targets: Tensor) -> Tensor:

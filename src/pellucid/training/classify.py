@@ -81,6 +81,7 @@ class Judgement:
     loss: float  # mean cross-entropy, nats
     hits: int  # images whose most probable class is theirs
     count: int  # images
+    worth: float | None = None  # independent images that they are worth, where several are views of one; None: count
     others: dict[str, float] = field(default_factory=dict)  # further values, by name
 
     @property

@@ -95,7 +95,7 @@ def _facts(about: Summary, results: Mapping[str, Any]) -> list[report.Fact]:
     facts = []
     if about.accuracy is not None and about.low is not None and about.high is not None:
         chance = f"; chance is {1 / about.classes:.1%}" if about.classes else ""
-        unit = "rows" if about.recipe == "tabular" else "images"
+        unit = {"tabular": "rows", "jigsaw": "shuffled images"}.get(about.recipe, "images")
         unseen = "which no choice was made by" if about.judged_on == "test" else "by which the best epoch was chosen"
         text = f"of {about.count:,} {about.judged_on} {unit}, {unseen}, are right: 95 % interval {about.low:.1%} to "
         facts.append(report.Fact("right", f"{about.accuracy:.1%}", f"{text}{about.high:.1%}{chance}."))

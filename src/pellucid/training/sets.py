@@ -4,7 +4,7 @@ Choices (the best epoch, when to stop) are made on val; test is read at the end.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 
 from pellucid.checks import check_choice, check_count, check_range, near
 from pellucid.data import (
+    ClassLabel,
     ImageSet,
     Pixels,
     Split,
@@ -64,6 +65,7 @@ def open_sets(
     limit: int | None = None,
     seed: int = 0,
     geometry: Geometry | None = None,
+    has_classes: bool = True,
 ) -> Sets:
     """Read a labelled set into memory, in parts.
 
@@ -76,6 +78,7 @@ def open_sets(
         limit: images of the training part that are used, chosen by class; None uses all.
         seed: of what is held out, and of a test part where the set has none (a fifth).
         geometry: the frame every picture is brought to, in place of size and channels; None makes one of those.
+        has_classes: whether labels are needed; where not, every picture is of one class, whatever it is called.
 
     Raises:
         ValueError: no such set, pictures without labels or that cannot be read, or a class left without any.
@@ -84,12 +87,13 @@ def open_sets(
     for name, number in (("size", size), ("limit", limit)):
         check_count(name, 1 if number is None else number, 1)
     check_choice("channels", str(channels), ("None", "1", "3"))
-    parts = _parts(data, seed)
+    parts = _parts(data, seed, has_classes=has_classes)
     geometry = _geometry(next(iter(parts.values())), size, channels) if geometry is None else geometry
     found = {name: in_memory(images, geometry) for name, images in parts.items()}
     found, notes = _without_twins(found)
     train = found["train"]
-    _check_classes(train, data)
+    if has_classes:
+        _check_classes(train, data)
     if limit is not None and limit < len(train):
         train = train.subset(_some(train, limit, seed + 2))
     held = found.get("val")
@@ -119,10 +123,11 @@ def frame_of(data: str, *, size: int | None = None, channels: int | None = None)
     return _geometry(next(iter(_parts(data, 0).values())), size, channels)
 
 
-def _parts(data: str, seed: int) -> dict[str, ImageSet]:
+def _parts(data: str, seed: int, *, has_classes: bool = True) -> dict[str, ImageSet]:
     """train, and test and val where there are any."""
+    known = _labelled if has_classes else _of_one_class
     if data in IMAGES:
-        return {split: _labelled(builtin(data, split=split, seed=seed)) for split in ("train", "test")}
+        return {split: known(builtin(data, split=split, seed=seed)) for split in ("train", "test")}
     if not Path(data).exists() and near(data, IMAGES):
         raise ValueError(f"{data}: no such file or folder, and no built-in set{near(data, IMAGES)}")
     if Path(data).suffix.lower() == ".csv" and Path(data).is_file():
@@ -131,9 +136,11 @@ def _parts(data: str, seed: int) -> dict[str, ImageSet]:
     if "train" in first.splits:
         names = [name for name in ("train", "val", "test") if name in first.splits]
         opened = {name: first if name == first.split else open_images(data, split=name) for name in names}
+        if not has_classes:
+            return {name: _of_one_class(part) for name, part in opened.items() if len(part)}
         _labelled(opened["train"])
         return {name: part for name, part in opened.items() if name == "train" or (part.targets >= 0).any()}
-    images = _labelled(open_images(data, split="all") if first.splits else first)
+    images = known(open_images(data, split="all") if first.splits else first)
     split = _split(images, seed, test=0.2)
     return {name: images.subset(part.tolist()) for name, part in (("train", split.train), ("test", split.test))}
 
@@ -142,6 +149,15 @@ def _labelled(images: object) -> ImageSet:
     if not isinstance(images, ImageSet) or not images.labels:
         raise ValueError(f"{getattr(images, 'path', images)}: has no labelled pictures; put them into a folder a class")
     return images
+
+
+def _of_one_class(images: object) -> ImageSet:
+    """Every picture, with a label that says nothing."""
+    assert isinstance(images, ImageSet)
+    if not len(images):
+        told = f": {images.errors[0].file}: {images.errors[0].reason}" if images.errors else ""
+        raise ValueError(f"{images.path}: holds no picture{told}")
+    return replace(images, labels=(ClassLabel("picture"),), items=tuple(replace(i, target=0) for i in images.items))
 
 
 def _geometry(images: ImageSet, size: int | None, channels: int | None) -> Geometry:

@@ -11,6 +11,7 @@ from PIL import Image
 from pellucid import models, training
 from pellucid.data import jigsaw
 from pellucid.features import solve_jigsaw
+from pellucid.metrics import proportion
 from pellucid.training.recipes import Told
 
 COLOURS = torch.tensor([[220, 30, 30], [30, 220, 30], [30, 30, 220], [200, 200, 30]], dtype=torch.uint8)
@@ -129,3 +130,22 @@ def test_refuses_and_leaves_nothing(tmp_path: Path, pictures: Path, options: dic
     with pytest.raises(ValueError, match=message):
         learn(pictures, tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("below", [".", "only", "train"])
+def test_pictures_need_neither_labels_nor_classes(tmp_path: Path, below: str) -> None:
+    place = tmp_path / "pictures" / below
+    place.mkdir(parents=True, exist_ok=True)
+    for number in range(15):
+        Image.fromarray(picture(number).permute(1, 2, 0).numpy()).save(place / f"{number}.png")
+    learn(tmp_path / "pictures", tmp_path / "run", val=3)
+    results = training.Run(tmp_path / "run").results
+    assert results["val"]["count"] == 24 * 3
+    assert results.get("test", {"count": 24 * 3})["count"] == 24 * 3  # a fifth, where there is no training part
+
+
+def test_the_interval_goes_by_pictures_where_their_shuffles_agree(tmp_path: Path, pictures: Path) -> None:
+    learn(pictures, tmp_path / "run", epochs=6, lr=3e-3)
+    told = training.Run(tmp_path / "run").results["test"]
+    assert told["accuracy"] == 1
+    assert told["low"] == pytest.approx(proportion(told["count"] // 24, told["count"] // 24).low)

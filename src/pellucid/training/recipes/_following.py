@@ -143,7 +143,8 @@ class Following:
         for name, part in self._named_sets()[1:]:
             if part is not None:
                 found = self._judgement(kept, part, self.ended_by)
-                share = proportion(found.hits, found.count)
+                worth = found.worth or found.count
+                share = proportion(found.accuracy * worth, worth)
                 judged[name] = {"accuracy": share.value, "low": share.low, "high": share.high}
                 judged[name] |= {"loss": found.loss, "count": found.count, **found.others}
         records = [line for line in self.run.records() if line["epoch"]]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pellucid.checks import check_count
 from pellucid.data import Pixels
 from pellucid.data import jigsaw as puzzles
+from pellucid.metrics.classification import worth
 from pellucid.models import find_head, with_head
 from pellucid.training.classify import Classify, Judgement
 from pellucid.training.engine import placed, scaler_of
@@ -63,7 +64,7 @@ def jigsaw(
     """Learn to put pictures back together whose quarters were exchanged.
 
     Args:
-        data: a built-in set (digits, cifar10, mnist), or a folder or zip of pictures in folders, whose names count not.
+        data: a built-in set (digits, cifar10, mnist), or a folder or zip of pictures; classes and labels count not.
         run: the folder it is told in; where it holds a checkpoint, the training goes on there.
         fabric: devices, processes and precision.
         sets: the set, where it has been read already, in the model's own frame.
@@ -93,7 +94,7 @@ def jigsaw(
     torch.manual_seed(seed)  # of the weights, where the model is to be learned from scratch
     started = loaded(model, size)
     if sets is None:
-        sets = open_sets(data, val=val, limit=limit, seed=seed, geometry=started.geometry)
+        sets = open_sets(data, val=val, limit=limit, seed=seed, geometry=started.geometry, has_classes=shuffled)
     sets = _whole(sets, shuffled=shuffled)
     net = with_head(started, _LABELS, generator=torch.Generator().manual_seed(seed)).train()
     is_scratch = started.source.get("weights") == "none"
@@ -178,5 +179,8 @@ def _judge(model: nn.Module, part: Pixels) -> Judgement:
     finally:
         for module, mode in modes.items():
             module.training = mode
-    told = puzzles.accuracy(torch.cat(found), torch.arange(puzzles.COUNT).repeat(len(part)))
-    return Judgement(loss / told.count, round(told.top1 * told.count), told.count, {"quarter_accuracy": told.quarter})
+    predicted, labels = torch.cat(found), torch.arange(puzzles.COUNT).repeat(len(part))
+    told = puzzles.accuracy(predicted, labels)
+    right = (predicted == labels).view(-1, puzzles.COUNT).sum(dim=1)  # (N,), of each picture's shuffles
+    others = {"quarter_accuracy": told.quarter}
+    return Judgement(loss / told.count, int(right.sum()), told.count, worth(right, puzzles.COUNT), others)
