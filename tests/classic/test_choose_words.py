@@ -69,6 +69,11 @@ def test_refuses() -> None:
         choose_words(blobs(), [1, 2], criterion="gab")
     with pytest.raises(ValueError, match="words must be at most the 120 different descriptors there are, got 121"):
         choose_words(blobs(), [1, 2, 121])
+    for criterion in ("gap", "silhouette"):
+        with pytest.raises(
+            ValueError, match=f"below the 120 different descriptors there are, for {criterion}, got 120"
+        ):
+            choose_words(blobs(), [2, 3, 120], criterion=criterion)
     with pytest.raises(ValueError, match="descriptors must not all be zeros"):
         choose_words(torch.zeros(9, 3), [1, 2, 3])
 

@@ -1,10 +1,12 @@
 """The MLP head: its parameters, its training, and that a seed decides it."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from pellucid.data import split_indices
+from pellucid.data import Split, split_indices
 from pellucid.features.probes import MLPHead
 from pellucid.features.probes.mlp_head import head
 
@@ -59,3 +61,20 @@ def test_refusals() -> None:
         MLPHead(lr=0).fit(rows, targets)
     with pytest.raises(ValueError, match="val and test must leave rows to train on"):
         MLPHead(validation=0.9).fit(rows[:3], targets[:3])
+
+
+def test_equal_pictures_stand_on_one_side_of_the_choice_of_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    met: list[Split] = []
+
+    def split(*asked: Any, **options: Any) -> Split:
+        met.append(split_indices(*asked, **options))
+        return met[-1]
+
+    monkeypatch.setattr("pellucid.features.probes.mlp_head.split_indices", split)
+    rows = torch.randn(30, 4, generator=torch.Generator().manual_seed(0)).repeat_interleave(2, dim=0)
+    contents = [number // 2 for number in range(60)]
+    targets = torch.arange(30).remainder(2).repeat_interleave(2)
+    probe = MLPHead(epochs=1, normalise="standard").fit(rows, targets, contents=contents)
+    sides = [{contents[row] for row in side.tolist()} for side in (met[0].train, met[0].val)]
+    assert not sides[0] & sides[1]
+    torch.testing.assert_close(probe.normaliser_.shift_, rows[met[0].train].mean(dim=0))

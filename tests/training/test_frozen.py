@@ -51,6 +51,16 @@ def test_a_number_counts_layers_with_weights() -> None:
         assert sum(name.endswith("weight") and one.requires_grad for name, one in net.named_parameters()) == left
 
 
+def test_a_head_that_begins_with_dropout_drops() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.Dropout(0.5), nn.Flatten(), nn.Sequential(nn.Dropout(0.3), nn.Linear(4, 2))
+    )
+    step = FineTune(net, freeze(net, "3")).train()
+    assert [name for name, module in net.named_modules() if module.training] == ["", "3", "3.0", "3.1"]
+    assert step.eval().training is False
+    assert not any(module.training for module in net.modules())
+
+
 def test_a_prefix_begins_where_its_first_layer_stands() -> None:
     net = nn.ModuleDict({"trunk": network(), "head": nn.Linear(2, 2)})
     freeze(net, "head")
@@ -163,3 +173,12 @@ def test_refuses_a_rate(option: str, value: float, legal: str) -> None:
     net = nn.ModuleDict({"trunk": nn.Linear(2, 2), "head": nn.Linear(2, 2)})
     with pytest.raises(ValueError, match=rf"{option} must be {legal}, got {value}"):
         rates(net, **{option: value})
+
+
+def test_a_head_that_the_network_names_first_is_all_that_learns() -> None:
+    net = nn.ModuleDict({"head": nn.Sequential(nn.Dropout(0.3), nn.Linear(4, 2)), "trunk": network()})
+    kept = freeze(net, "head", only=True)
+    assert learned(net) == ["head"]
+    step = FineTune(net, kept).train()
+    assert step.training
+    assert {name for name, module in net.named_modules() if module.training} == {"", "head", "head.0", "head.1"}

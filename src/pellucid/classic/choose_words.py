@@ -93,6 +93,10 @@ def choose_words(
         rows = rows[torch.randperm(len(rows), generator=source, device=source.device)[:sample].to(rows.device)]
     if not len(rows):
         raise ValueError("descriptors must not all be zeros: the images are flat, or floor is too high")
+    different = len(torch.unique(rows, dim=0))
+    if criterion != "elbow" and rising[-1] >= different:
+        told = f"counts must be below the {different} different descriptors there are, for {criterion}"
+        raise ValueError(f"{told}, got {rising[-1]}: take fewer words or more descriptors")
     clustered = partial(_clustered, starts=starts, iterations=iterations, generator=source)
     values, errors = [], []
     with steps("numbers of words", len(rising)) as done:

@@ -40,13 +40,14 @@ class FineTune(Classify):
         return self
 
 
-def freeze(network: nn.Module, until: str, *, norms: bool = False) -> tuple[nn.Module, ...]:
+def freeze(network: nn.Module, until: str, *, norms: bool = False, only: bool = False) -> tuple[nn.Module, ...]:
     """Keep the layers before a place as they are: no gradient for them, and eval mode.
 
     Args:
         network: whose parameters are marked; those that are not kept need a gradient afterwards.
         until: the first layer that is learned, by name; or how many layers with weights, or what share, are kept first.
         norms: keep every normalising layer too, wherever it stands.
+        only: learn nothing but the layer `until` and what is in it, wherever the network names it.
 
     Returns:
         The modules that must stay in eval mode; dropout before the place is among them.
@@ -58,6 +59,7 @@ def freeze(network: nn.Module, until: str, *, norms: bool = False) -> tuple[nn.M
     own = [name for name, module in modules.items() if next(module.parameters(recurse=False), None) is not None]
     place = _place(own, list(modules), until)
     kept = {name for number, name in enumerate(own) if number < place}
+    kept = {name for name in own if not _is_within(name, until)} if only else kept
     kept |= {name for name in own if norms and isinstance(modules[name], NORMS)}
     if len(kept) == len(own):
         raise ValueError(f"freeze_until must leave a layer to learn, got {until!r}: no trainable parameter is left")
@@ -65,11 +67,16 @@ def freeze(network: nn.Module, until: str, *, norms: bool = False) -> tuple[nn.M
         for parameter in modules[name].parameters(recurse=False):
             parameter.requires_grad_(name not in kept)
     order = list(modules)
-    first = order.index(next(name for name in own if name not in kept))
+    begins = until if until and until in modules else next(name for name in own if name not in kept)
+    first = order.index(begins)  # a head that begins with dropout learns with it
+
+    def is_before(number: int, name: str) -> bool:
+        return not _is_within(name, until) if only else number < first
+
     return tuple(
         module
         for number, (name, module) in enumerate(modules.items())
-        if _is_kept([one for one in own if _is_within(one, name)], kept, is_before=number < first)
+        if _is_kept([one for one in own if _is_within(one, name)], kept, is_before=is_before(number, name))
         or (norms and isinstance(module, NORMS))
     )
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,25 @@ def test_frozen_changes_the_head_alone_and_no_statistic(tmp_path: Path, pictures
     assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(lines(tmp_path / "run")[-1])
 
 
+def test_training_images_are_moved_and_no_edge_is_black_where_nothing_is_said(
+    tmp_path: Path, pictures: Path, simple: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    met: list[data.Batches] = []
+
+    def spied(*args: Any, **options: Any) -> data.Batches:
+        met.append(data.batches_of(*args, **options))
+        return met[-1]
+
+    monkeypatch.setattr(import_module("pellucid.training.recipes.finetune"), "batches_of", spied)
+    tune(pictures, tmp_path / "run", simple, epochs=1, size=20, augmentation="")
+    moved = met[0].policy
+    white = torch.ones(500, 1, 20, 20)
+    assert bool((moved(white, torch.arange(500)) == 1).all()), "what comes in is the picture, mirrored"
+    ramp = torch.arange(20.0).view(1, 1, 20, 1).expand(500, 1, 20, 20) / 19
+    down = 19 * (moved(ramp, torch.arange(500)) - ramp)[:, 0, 10, 10]
+    assert set(down.round().int().tolist()) == set(range(-4, 5)), "a fifth of the side, both ways"
+
+
 def test_standalone_is_frozen_without_augmentation(tmp_path: Path, pictures: Path, simple: Path) -> None:
     """With the same seed and order, the dropout of the head included."""
     options: dict[str, Any] = {"head": "mlp", "limit": 60}
@@ -108,8 +128,25 @@ def test_finetune_changes_what_stands_behind_the_place(tmp_path: Path, pictures:
     part = changed(tmp_path / "part", simple)
     assert {"12.weight", "12.bias"} < part < names
     assert not any(name.startswith("0.") for name in part)
-    tune(pictures, tmp_path / "still", simple, mode="finetune", epochs=1, trunk_lr=0.0, freeze_norms=True)
+    tune(pictures, tmp_path / "still", simple, mode="finetune", epochs=1, trunk_lr=0.0)
     assert changed(tmp_path / "still", simple) == {"12.weight", "12.bias"}
+
+
+def test_norms_and_their_statistics_stay_unless_they_are_asked_to_learn(
+    tmp_path: Path, pictures: Path, trained: Path
+) -> None:
+    options: dict[str, Any] = {"size": 16, "limit": 60, "epochs": 1, "mode": "finetune", "trunk_lr": 1e-3}
+    norms = {
+        f"{name}.{key}"
+        for name, module in models.load(trained).network.named_modules()
+        if isinstance(module, nn.BatchNorm2d)
+        for key in module.state_dict()
+    }
+    every = set(models.load(trained).network.state_dict())
+    tune(pictures, tmp_path / "kept", trained, **options)
+    assert changed(tmp_path / "kept", trained) == every - norms
+    tune(pictures, tmp_path / "learned", trained, freeze_norms=False, **options)
+    assert changed(tmp_path / "learned", trained) == every
 
 
 def test_two_phases_are_the_head_and_then_all_from_its_best_weights(

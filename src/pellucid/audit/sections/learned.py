@@ -102,8 +102,8 @@ def _twins(found: Findings, one: Learned) -> Section:
         shown.append((report.thumbnail(near.image), f"learned from: {near.file}"))
         entries.append((heading, file, [shown]))
     lead = (
-        f"Pairs whose features at layer {one.layer} lie within a cosine distance of {one.threshold:.2g} and which agree "
-        "as pictures, nearest first"
+        f"Pairs whose features at layer {one.layer} lie within a cosine distance of {one.threshold:.2g} and which "
+        "agree as pictures, nearest first"
         + (f", {len(one.twins)} of {one.pairs:,}" if one.pairs > len(one.twins) else "")
         + ". Being right about a picture it learned from says nothing of new ones."
     )

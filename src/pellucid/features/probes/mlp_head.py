@@ -5,7 +5,7 @@ https://doi.org/10.1038/323533a0
 N. Srivastava et al., "Dropout", JMLR 15, 2014. https://jmlr.org/papers/v15/srivastava14a.html
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -64,12 +64,20 @@ class MLPHead:
         self.validation = validation
         self.normalise = normalise
 
-    def fit(self, features: Rows, targets: Tensor, *, generator: torch.Generator | None = None) -> "MLPHead":
+    def fit(
+        self,
+        features: Rows,
+        targets: Tensor,
+        *,
+        contents: Sequence[Hashable] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> "MLPHead":
         """Learn from training rows.
 
         Args:
             features: (N, D), float, finite.
             targets: (N,), whole numbers, at least two different ones.
+            contents: a key a row, equal for equal pictures, which then are all held out or all learned from.
             generator: of first weights, held-out rows, order and dropout, on the CPU; None takes one of seed 0.
 
         Raises:
@@ -77,12 +85,12 @@ class MLPHead:
         """
         known = labelled(features, targets)
         source = torch.Generator().manual_seed(0) if generator is None else generator
-        split = split_indices(known.numbers.cpu(), val=self.validation, test=0.0, generator=source)
+        split = split_indices(known.numbers.cpu(), val=self.validation, test=0.0, contents=contents, generator=source)
         if not len(split.val):
             raise ValueError(
                 f"validation must leave a row to choose the epoch by, got {self.validation} of {len(known.rows)}"
             )
-        self.normaliser_ = Normaliser(self.normalise).fit(known.rows)
+        self.normaliser_ = Normaliser(self.normalise).fit(known.rows[split.train])
         self.classes_ = known.classes
         rows = Labelled(self.normaliser_.transform(known.rows), known.classes, known.numbers)
         devices = [known.rows.device.index] if known.rows.is_cuda else []

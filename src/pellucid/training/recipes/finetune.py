@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 MODES = ("standalone", "frozen", "finetune", "two_phase")
 
-AUGMENTATION = "hflip=0.5,shift=0.2"
-"""What training images meet where nothing else is said and each is shown anew in every epoch."""
+SHIFT = 0.2
+"""Of the side, how far training images are moved where nothing else is said; black edges would cost a kept trunk more
+than moving brings: it never met them, so that what comes in is the image mirrored."""
 
 FIRST = "head"
 """The folder, within a run's, of the run that trains the head first."""
@@ -52,7 +53,7 @@ def finetune(
     head_at: str = "",
     freeze_until: str = "",
     then_unfreeze: bool = False,
-    freeze_norms: bool = False,
+    freeze_norms: bool = True,
     lr: float = 1e-3,
     trunk_lr: float = 1e-5,
     then_lr: float = 1e-4,
@@ -85,7 +86,7 @@ def finetune(
         head_at: layer in whose place, and in that of all behind it, the head comes; "" is the last layer.
         freeze_until: first layer to learn, or number or share of those before it; "" is the first (two_phase: head).
         then_unfreeze: then learn all layers, with the best weights of the first training, at trunk_lr and then_lr.
-        freeze_norms: keep normalising layers and their statistics as they are, wherever they stand.
+        freeze_norms: keep normalising layers and their statistics as they are: those of few or gray images spoil them.
         lr: learning rate of the new head, positive.
         trunk_lr: learning rate of what was learned before, its last block's where rate_decay is below 1, at least 0.
         then_lr: learning rate of the head once the rest is unfrozen, positive.
@@ -95,7 +96,7 @@ def finetune(
         optimizer: sgd, momentum, nesterov, rmsprop, adam, adamw or adagrad.
         weight_decay: at least 0, of what learns but biases and norms; None is 0.01 for adamw, and 0 for the others.
         schedule: constant, step, exponential, inverse, cosine, cyclic, one_cycle or plateau (which watches val_loss).
-        augmentation: of the training part, as of classify; "" is hflip=0.5,shift=0.2, and none in mode standalone.
+        augmentation: as of classify; "" is hflip, and a move by up to a fifth, mirrored; none in mode standalone.
         label_smoothing: share of each label spread over all classes, in [0, 1).
         size: side of the images; None takes the model's.
         val: share of the training part (below 1), or number of its images, held out to choose the best epoch by.
@@ -129,8 +130,8 @@ def finetune(
         own = torch.Generator().manual_seed(seed)
         net = with_head(trained, sets.train.classes, head=head, head_at=head_at, generator=own)
     place = find_head(net)
-    until = place if chosen in {"standalone", "frozen"} else freeze_until or "0"
-    kept = freeze(net.network, until, norms=freeze_norms)
+    is_head = chosen in {"standalone", "frozen"}
+    kept = freeze(net.network, place if is_head else freeze_until or "0", norms=freeze_norms, only=is_head)
     yield Told(_said(net, place), {})
     kind = OnFeatures if chosen == "standalone" else FineTune
     step = kind(net, kept, label_smoothing=label_smoothing)
@@ -141,7 +142,7 @@ def finetune(
         near_by(sets.train, fabric.device),
         batch_size=fitting(batch_size, len(sets.train), fabric.world_size),
         seed=seed,
-        policy=_augmentation(augmentation, chosen),
+        policy=_augmentation(augmentation, chosen, min(trained.geometry.size)),
         shard=(fabric.global_rank, fabric.world_size),
     )
     rates = Schedule(tuned, schedule, epochs=epochs, steps_per_epoch=max(1, len(batches)))
@@ -230,10 +231,10 @@ def _first(run: "Run", fabric: "Fabric") -> tuple["Run", dict[str, Any]]:
     return inside(run, FIRST, "finetune", fabric, **told), told
 
 
-def _augmentation(text: str, mode: str) -> str:
+def _augmentation(text: str, mode: str, side: int) -> str:
     """What training images meet; features that are read once are of images as they are."""
     if mode != "standalone":
-        return text or AUGMENTATION
+        return text or f"hflip=0.5,crop={int(SHIFT * side)}:mode=reflect"
     if text not in {"", "none"}:
         raise ValueError(f"augmentation must be none in mode standalone, which sees each image once, got {text}")
     return "none"
