@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from pellucid import data, features, models
 
@@ -43,6 +44,20 @@ def test_indexing_tells_what_it_did_and_makes_a_page(call: Call, place: Path, mo
     assert 'class="map"' not in (index / "index.html").read_text()
 
 
+def test_the_page_tells_what_bounds_its_numbers(
+    call: Call, place: Path, model_folder: Path, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = call("index", model_folder, "set", "-o", "set.index", *FAST)
+    share = (7 * 6 + 8 * 7) / 15 / 10  # of classes of 7 and 8 pictures, with ten asked for
+    assert f", at most {100 * share:.1f} %, for some classes have fewer)" in first.out
+    assert "were compared" not in first.out
+    monkeypatch.setattr("pellucid.cli._index_page.MOST", 2)
+    again = call("index", model_folder, "set", "-o", "set.index", *FAST, "--duplicates", "2")
+    (near,) = re.findall(r"; of (\d+) pairs near in features the 2 nearest were compared", again.out)
+    assert 15 * 5 / 2 <= int(near) <= 15 * 5
+    assert f"of {near} pairs near in features" in (index / "index.html").read_text()
+
+
 def test_a_picture_is_found(call: Call, place: Path, model_folder: Path, index: Path) -> None:
     said = call("search", index, "set/a/02.png", "-k", "3", "-o", "found")
     assert (said.code, said.err) == (0, "")
@@ -76,8 +91,21 @@ def test_json_without_itself_and_with_what_could_not_be_read(call: Call, place: 
     assert (new["file"], new["itself"], new["label"]) == ("new.png", "", "")
     assert new["found"][0]["distance"] > 0
     assert (copy["itself"], copy["label"], copy["found"][0]["file"]) == ("b/copy.png", "b", "a/00.png")
+    assert (new["same_file"], copy["same_file"]) == (False, True)
     assert copy["found"][0]["distance"] == 0
     assert told["unreadable"] == [{"file": "no.png", "reason": "not a picture of a known format"}]
+
+
+def test_a_picture_saved_anew_is_not_said_to_be_in_the_index(call: Call, place: Path, index: Path) -> None:
+    Image.open(place / "set/a/02.png").save(place / "anew.png", compress_level=0)
+    said = call("search", index, "anew.png", "set/a/02.png", "-k", "2", "-o", "found")
+    assert (said.code, said.err) == (0, "")
+    page = (place / "found/index.html").read_text()
+    assert "another file, but to the network the same as a/02.png" in page
+    assert "1 of the 2 pictures asked about are in the index themselves" in page
+    anew, own = json.loads((place / "found/found.json").read_text())["images"]
+    assert (anew["itself"], anew["same_file"], anew["label"]) == ("a/02.png", False, "")
+    assert (own["itself"], own["same_file"], own["label"]) == ("a/02.png", True, "a")
 
 
 def test_pictures_that_were_moved_are_told_by_name(call: Call, place: Path, index: Path) -> None:
@@ -116,6 +144,7 @@ REFUSED = {
     "search set.index set/a/00.png -k 0": "k must be in [1, 15], got 0",
     "search set.index set/a/00.png -k 16": "k must be in [1, 15], got 16",
     "search set.index set/a/00.png --model zoo:digits_cnn@none,classes=6": "features of two sources never mix",
+    "search set.index set/a/00.png --weights nope.pt": "nope.pt",
     "index MODEL nowhere -o x": "nowhere: no such file or folder",
     "index MODEL set -o set": "set: is no index (it has no index.json), and not empty: name a new folder",
     "index MODEL set -o x --layer nope": "'nope' is not part of the model",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from pellucid.data import gather, open_images
@@ -81,6 +82,34 @@ def test_copies_are_found_beside_the_picture_itself(tmp_path: Path, pictures: Pa
     assert index.store.files[int(without.rows[0, 0])] == "cat/1.png"
 
 
+def test_another_file_that_looks_the_same_is_not_the_same_file(tmp_path: Path, pictures: Path) -> None:
+    for name, side in (("pictures/cat/blank.png", 9), ("pictures/dog/white.png", 10), ("other.png", 12)):
+        Image.new("RGB", (side, side), "white").save(tmp_path / name)
+    shutil.copyfile(pictures / "dog/white.png", tmp_path / "renamed.png")
+    index, asked = ImageIndex(tmp_path / "index"), model()
+    index.fill(asked, open_images(pictures))
+    found = index.search(asked, gather([tmp_path / "other.png", tmp_path / "renamed.png"]), k=2)
+    assert found.distances.eq(0).all()
+    assert [index.store.files[row] for row in found.itself.tolist()] == ["cat/blank.png", "dog/white.png"]
+    assert found.same_file.tolist() == [False, True]
+    assert index.search(asked, images_of(open_images(pictures), asked.geometry), k=1).same_file.tolist() == [False] * 14
+
+
+def test_what_is_not_said_stays_as_it_was(tmp_path: Path, pictures: Path) -> None:
+    index, toy = ImageIndex(tmp_path / "index"), Toy()
+    index.fill_from(toy, open_images(pictures), layer="mean", pool="flat", kind="ivf", cells=3, probes=2)
+    structure = (tmp_path / "index/structure.0001.faiss").read_bytes()
+    again = ImageIndex(tmp_path / "index")
+    again.fill_from(toy, open_images(pictures), effort=10**30)
+    assert (again.options["cells"], again.options["probes"], again.options["links"]) == (3, 2, 32)
+    assert (tmp_path / "index/structure.0001.faiss").read_bytes() == structure
+    again.fill_from(toy, open_images(pictures), kind="hnsw")
+    assert (again.options["cells"], again.options["effort"]) == (3, 10**30)
+    assert (
+        again.search(toy, open_images(pictures), k=1).distances.eq(0).all()
+    )  # no more are kept in view than there are
+
+
 def test_another_model_layer_or_size_is_refused(tmp_path: Path, pictures: Path) -> None:
     index, images = ImageIndex(tmp_path / "index"), open_images(pictures)
     index.fill(model(name="first"), images)
@@ -141,7 +170,13 @@ def test_damaged_indexes_are_told(tmp_path: Path, pictures: Path) -> None:
         {"format": 2},
         {"structure": "../x"},
         {"options": {"kind": "no"}},
+        {"options": {**told["options"], "kind": None}},
+        {"options": {**told["options"], "distance": []}},
+        {"options": {**told["options"], "wings": 2}},
         {"source": 3},
+        {"source": {}},
+        {"source": {**told["source"], "images": None}},
+        {"source": {**told["source"], "model": "torchvision:vgg11"}},
     ]
     for change in changes:
         (folder / "index.json").write_text(json.dumps({**told, **change}))

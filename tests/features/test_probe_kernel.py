@@ -84,6 +84,8 @@ def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
         KernelSVM(gamma="scaled")
     with pytest.raises(ValueError, match="degree must be at least 1, got 0"):
         KernelSVM(degree=0)
+    with pytest.raises(ValueError, match="offset must be finite, got nan"):
+        KernelSVM(offset=float("nan"))
     with pytest.raises(ValueError, match="gamma must be a number or auto where all features are equal"):
         KernelSVM(normalise="none").fit(torch.ones(6, 2), torch.arange(6) % 2)
     monkeypatch.setattr("pellucid.features.probes.kernel_svm.LARGEST", 100)

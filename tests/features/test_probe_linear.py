@@ -151,8 +151,9 @@ def test_refusals(probe: LinearSVM | LogisticRegression) -> None:
         probe.scores(rows[:, 1:])
     with pytest.raises(ValueError, match="cost must be positive and finite, got 0: it is the inverse"):
         type(probe)(cost=0)
-    with pytest.raises(ValueError, match="intercept_scaling must be at least 0"):
-        LinearSVM(intercept_scaling=-1)
+    for constant in (-1, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="intercept_scaling must be at least 0 and finite"):
+            LinearSVM(intercept_scaling=constant)
 
 
 @pytest.mark.parametrize(("count", "dimension"), [(300, 100), (400, 60)])  # separable, and not

@@ -12,9 +12,16 @@ from sklearn.preprocessing import MinMaxScaler, Normalizer, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from torch import Tensor
 
-from pellucid.data import k_folds
+from pellucid.data import Fold, k_folds
 from pellucid.features import grid_search
-from pellucid.features.probes import KernelSVM, LinearSVM, LogisticRegression, NearestNeighbours, Search
+from pellucid.features.probes import (
+    KernelSVM,
+    LinearSVM,
+    LogisticRegression,
+    NearestNeighbours,
+    Search,
+    Searched,
+)
 
 from .blobs import apart, overlapping
 
@@ -127,8 +134,40 @@ def test_folds_of_ones_own() -> None:
     assert torch.equal(own.accuracies, seeded.accuracies)
 
 
+@pytest.mark.parametrize("multiclass", ["one_vs_one", "one_vs_rest"])
+def test_a_class_that_a_fold_never_learns_is_never_told(multiclass: str) -> None:
+    rows, targets = overlapping(count=60, spread=2.5)
+    lone = targets == 1
+    keys = [-1 if alone else row for row, alone in enumerate(lone.tolist())]  # all its rows are one picture
+    for probe in (KernelSVM(multiclass=multiclass), LinearSVM(), LogisticRegression()):
+        found = grid_search(probe, rows, targets, costs=(1,), folds=3, contents=keys)
+        for number, fold in enumerate(k_folds(targets, folds=3, contents=keys)):
+            machine = type(found.probe)(**{**vars(probe), "cost": 1}).fit(rows[fold.train], targets[fold.train])
+            hits = machine.predict(rows[fold.held]) == targets[fold.held]
+            assert found.accuracies[0, 0, number] == pytest.approx(float(hits.double().mean()))
+            assert bool(lone[fold.held].any()) == (1 not in machine.classes_.tolist())
+
+
+@pytest.mark.parametrize("probe", [KernelSVM(), LinearSVM(), LogisticRegression()])
+def test_a_fold_that_learns_one_class_tells_that_one(probe: Searched) -> None:
+    rows, targets = overlapping(count=60)
+    alone = (targets == 2).nonzero()[:, 0]
+    held = (targets != 2).nonzero()[:, 0]
+    found = grid_search(probe, rows, targets, costs=(1, 10), splits=[Fold(alone, held), Fold(alone, alone)])
+    assert found.accuracies[:, 0].tolist() == [[0, 1]] * 2
+
+
 def test_refusals() -> None:
     rows, targets = overlapping()
+    for wrong, told in (
+        ([], "splits must hold at least one fold, got none"),
+        ([Fold(torch.arange(120), torch.arange(0))], r"rows in \[0, 119\], got none as held of fold 0"),
+        ([Fold(torch.arange(9), torch.arange(100, 121))], r"rows in \[0, 119\], got 100 to 120 as held of fold 0"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            grid_search(LinearSVM(), rows, targets, splits=wrong)
+    with pytest.raises(ValueError, match="got none as train of fold 0"):
+        grid_search(LinearSVM(), rows, targets, contents=["one"] * 120)
     few = torch.cat([torch.zeros(117, dtype=torch.int64), torch.full((3,), 9)])
     with pytest.raises(ValueError, match="at most the rows of the smallest class, got 5 for class 9 with 3"):
         grid_search(LinearSVM(), rows, few)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pellucid.features import map_scores, project
+from pellucid.features.project import _start
 
 TARGETS = torch.arange(3).repeat_interleave(25)
 BLOBS = torch.randn(75, 60, generator=torch.Generator().manual_seed(0)) + 20 * torch.eye(60)[TARGETS]
@@ -71,3 +72,11 @@ def test_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
         project(BLOBS, "umap")
     with pytest.raises(ValueError, match="targets must be of 2 to 74 classes, got 1 of 75 rows"):
         map_scores(BLOBS, torch.zeros(75, dtype=torch.int64), project(BLOBS, "pca"))
+
+
+def test_the_map_starts_small() -> None:
+    """So small, by a deviation of 1e-4, that the first steps do not meet far points (Kobak and Berens, 2019)."""
+    rows = 7 * torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
+    start = torch.from_numpy(_start(rows.numpy(), 0))
+    assert float(start[:, 0].std(correction=0)) == pytest.approx(1e-4, rel=1e-4)
+    assert float(start[:, 1].std(correction=0)) < 1e-4

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from filelock import FileLock
@@ -308,7 +310,16 @@ def test_damaged_stores_are_told(tmp_path: Path, pictures: Path) -> None:
     with pytest.raises(ValueError, match=r"holds no layer 'means', but mean; did you mean mean\?"):
         store.read("means")
     index = next(store.folder.glob("index.*"))
-    index.write_bytes(index.read_bytes()[:50])
+    whole = index.read_bytes()
+    lines = pq.read_table(index)
+    for name, value in (("label", "wolf"), ("hash", None), ("file", 3)):
+        changed = lines.set_column(lines.schema.get_field_index(name), name, pa.array([value] * len(lines)))
+        pq.write_table(changed, index)
+        with pytest.raises(
+            ValueError, match=r"is damaged \(index.0001.parquet: its lines must be words, and the labels"
+        ):
+            Store(store.folder)
+    index.write_bytes(whole[:50])
     with pytest.raises(ValueError, match=r"store.json: is damaged \(index.0001.parquet: "):
         Store(store.folder)
     told = json.loads((store.folder / "store.json").read_text())
@@ -316,6 +327,12 @@ def test_damaged_stores_are_told(tmp_path: Path, pictures: Path) -> None:
     for change in changes:
         (store.folder / "store.json").write_text(json.dumps({**told, **change}))
         with pytest.raises(ValueError, match=r"store.json: is damaged"):
+            Store(store.folder)
+    index.write_bytes(whole)
+    for column in ({"pool": None}, {"layer": 3}):
+        wrong = {**told, "columns": [{**told["columns"][0], **column}]}
+        (store.folder / "store.json").write_text(json.dumps(wrong))
+        with pytest.raises(ValueError, match=r"is damaged \(its layers, poolings and classes must be words\)"):
             Store(store.folder)
     told["columns"][0]["file"] = "../rows.npy"
     (store.folder / "store.json").write_text(json.dumps({**told, "index": ""}))

@@ -40,6 +40,7 @@ class Seen:
     """What the page tells of an index."""
 
     pairs: "Pairs"
+    near: int  # pairs near in features; of more than MOST only the nearest were compared in detail
     recall: float | None  # of an approximate search against an exact one
     retrieval: "Retrieval | None"  # where pictures have labels
     projection: "Projection | None"
@@ -59,12 +60,12 @@ def write_page(found: "ImageIndex", pictures: "ImageSet", filled: "Filled", args
         data=found.source,
     )
     sections = [] if seen.projection is None else [_map(found, pictures, seen)]
-    sections += [_duplicates(found, pictures, seen.pairs, args.shown)]
+    sections += [_duplicates(found, pictures, seen, args.shown)]
     errors = (*pictures.errors, *filled.errors)
     if errors:
         lines = report.plain_list([f"{error.file}: {error.reason}" for error in errors])
         sections.append(Section("left-out", "Left out", "Files that could not be read.", lines))
-    subtitle = f"{counted(len(found), 'picture')} by {found.column} of {found.store.about.get('name')}"
+    subtitle = f"{counted(len(found), 'picture')} by layer {found.column.layer} of {found.store.about.get('name')}"
     text = report.page(f"Index of {Path(pictures.path).name}", subtitle, facts, sections, made)
     with written(found.folder / "index.html") as new:
         new.write_text(text, "utf-8", "backslashreplace")
@@ -75,7 +76,7 @@ def _seen(found: "ImageIndex", pictures: "ImageSet", args: Namespace) -> Seen:
     """Ask the index what the page tells."""
     index, targets = found.index, found.store.targets
     rows, count = index.features_, len(found)
-    pairs = _pairs(found, pictures, args.duplicates)
+    pairs, near = _pairs(found, pictures, args.duplicates)
     is_approximate = found.options["kind"] != "exact" and count > K
     recall = index.recall(k=K, generator=torch.Generator().manual_seed(args.seed)) if is_approximate else None
     is_labelled = count > K and _has_pair(targets)
@@ -91,16 +92,17 @@ def _seen(found: "ImageIndex", pictures: "ImageSet", args: Namespace) -> Seen:
         known = targets[projection.rows]
         if 2 <= len(set(known[known >= 0].tolist())) < int((known >= 0).sum()):
             scores = features.map_scores(rows, targets, projection)
-    return Seen(pairs, recall, judged, projection, scores)
+    return Seen(pairs, near, recall, judged, projection, scores)
 
 
-def _pairs(found: "ImageIndex", pictures: "ImageSet", threshold: float) -> "Pairs":
-    """Pairs that are near in features, and whose pictures agree."""
+def _pairs(found: "ImageIndex", pictures: "ImageSet", threshold: float) -> tuple["Pairs", int]:
+    """Pairs that are near in features, and whose pictures agree; and how many are near."""
     if len(found) < 2:
         nothing = torch.zeros(0, dtype=torch.int64)
-        return features.Pairs(nothing, nothing, torch.zeros(0, dtype=torch.float64), threshold)
+        return features.Pairs(nothing, nothing, torch.zeros(0, dtype=torch.float64), threshold), 0
     rows, nearest = found.index.features_, min(NEAREST, len(found) - 1)
     near = features.near_duplicates(rows, threshold=threshold, nearest=nearest)
+    count = len(near)
     near = features.Pairs(near.first[:MOST], near.second[:MOST], near.distances[:MOST], threshold)
     images, files = Thumbnails(pictures), found.store.files
 
@@ -108,7 +110,7 @@ def _pairs(found: "ImageIndex", pictures: "ImageSet", threshold: float) -> "Pair
         image = images.read(files[row])
         return torch.zeros(1, 64, 64) if image is None else image
 
-    return features.confirmed(near, read)
+    return features.confirmed(near, read), count
 
 
 def _facts(found: "ImageIndex", seen: Seen) -> list[Fact]:
@@ -116,9 +118,9 @@ def _facts(found: "ImageIndex", seen: Seen) -> list[Fact]:
     if seen.retrieval is not None:
         share, chance = float(seen.retrieval.precision.mean()), seen.retrieval.chance
         text = (
-            f"Of the {K} nearest of a picture, {100 * share:.1f} % are of its class (by chance {100 * chance:.1f} %); "
-            f"mean average precision {seen.retrieval.mean_average_precision:.3f}, over "
-            f"{counted(len(seen.retrieval.asked), 'picture')} asked."
+            f"Of the {K} nearest of a picture, {100 * share:.1f} % are of its class (by chance {100 * chance:.1f} %"
+            f"{_at_most(found, seen.retrieval)}); mean average precision "
+            f"{seen.retrieval.mean_average_precision:.3f}, over {counted(len(seen.retrieval.asked), 'picture')} asked."
         )
         facts.append(Fact("like finds like", f"{100 * share:.1f} %", text))
     joined = features.groups(seen.pairs, len(found))
@@ -126,11 +128,24 @@ def _facts(found: "ImageIndex", seen: Seen) -> list[Fact]:
     text = f"{counted(len(seen.pairs), 'pair')} of pictures are nearly the same"
     if joined:
         text += f": {involved:,} pictures in {counted(len(joined), 'group')}"
-    facts.append(Fact("nearly the same", counted(len(seen.pairs), "pair"), f"{text}."))
+    facts.append(Fact("nearly the same", counted(len(seen.pairs), "pair"), f"{text}{_of_compared(seen)}."))
     if seen.recall is not None:
         text = f"The search ({found.options['kind']}) finds {100 * seen.recall:.1f} % of the {K} truly nearest."
         facts.append(Fact("what the search finds", f"{100 * seen.recall:.1f} %", text))
     return facts
+
+
+def _at_most(found: "ImageIndex", judged: "Retrieval") -> str:
+    """What classes of fewer than K others allow at most; nothing where there is no such class."""
+    labels = found.store.targets[judged.asked]
+    others = found.store.targets[found.store.targets >= 0].bincount()[labels] - 1
+    best = float(others.clamp(max=K).double().mean()) / K
+    return f", at most {100 * best:.1f} %, for some classes have fewer" if best < 1 else ""
+
+
+def _of_compared(seen: Seen) -> str:
+    """That not all pairs were looked at, if so."""
+    return f"; of {seen.near:,} pairs near in features the {MOST:,} nearest were compared" if seen.near > MOST else ""
 
 
 def _map(found: "ImageIndex", pictures: "ImageSet", seen: Seen) -> Section:
@@ -160,8 +175,8 @@ def _map(found: "ImageIndex", pictures: "ImageSet", seen: Seen) -> Section:
     return Section("map", "Map", f"{MAPS[projection.how]} A point is a picture. {pointing}", body)
 
 
-def _duplicates(found: "ImageIndex", pictures: "ImageSet", pairs: "Pairs", most: int) -> Section:
-    store = found.store
+def _duplicates(found: "ImageIndex", pictures: "ImageSet", seen: Seen, most: int) -> Section:
+    store, pairs = found.store, seen.pairs
     entries = []
     images = Thumbnails(pictures)
     order = list(zip(pairs.first.tolist(), pairs.second.tolist(), pairs.distances.tolist(), strict=True))
@@ -177,7 +192,8 @@ def _duplicates(found: "ImageIndex", pictures: "ImageSet", pairs: "Pairs", most:
             entries.append((f"{heading}, two labels" if other else heading, named, [strip]))
     lead = (
         "Pairs that are the same picture but for size, compression or a little cropping: near in features (cosine "
-        f"distance up to {pairs.threshold:g}) and alike in detail; the nearest first."
+        f"distance up to {pairs.threshold:g}) and alike in detail; the nearest first. Each picture was compared with "
+        f"the {NEAREST} nearest at most{_of_compared(seen)}."
     )
     if len(order) > most:
         lead += f" {most:,} of {len(order):,} are drawn."

@@ -34,13 +34,14 @@ def entries(index: ImageIndex, pictures: ImageSet, found: Found) -> list[dict[st
             for row, distance in rows
             if row >= 0
         ]
-        itself = int(found.itself[number])
+        itself, is_same = int(found.itself[number]), bool(found.same_file[number])
         told.append(
             {
                 "file": pictures.items[place].file,
                 "place": place,
                 "itself": files[itself] if itself >= 0 else "",
-                "label": classes[targets[itself]] if itself >= 0 and targets[itself] >= 0 else "",
+                "same_file": is_same,
+                "label": classes[targets[itself]] if is_same and targets[itself] >= 0 else "",
                 "found": listed,
             }
         )
@@ -64,7 +65,7 @@ def write_page(
     )
     shown = [_entry(one, pictures, indexed) for one in told]
     unit = UNITS[index.options["distance"]]
-    lead = f"Below each picture its distance in the features of {index.column}: {unit}, 0 for the same."
+    lead = f"Below each picture its distance in the features of layer {index.column.layer}: {unit}, 0 for the same."
     if any(one["label"] for one in told):
         lead += " A green edge: of the same class as the picture asked about."
     sections = [Section("found", "Found", lead, report.retrieved(shown))]
@@ -83,7 +84,7 @@ def write_page(
 
 
 def _facts(told: Sequence[dict[str, Any]]) -> list[Fact]:
-    known = [one for one in told if one["itself"]]
+    known = [one for one in told if one["same_file"]]
     labelled = [one for one in known if one["label"]]
     facts = []
     if known:
@@ -100,7 +101,9 @@ def _facts(told: Sequence[dict[str, Any]]) -> list[Fact]:
 
 def _entry(one: dict[str, Any], pictures: ImageSet, indexed: "Thumbnails | None") -> tuple[Picture, list[Picture]]:
     asked = pictures.read(one["place"]).float() / 255
-    known = f"in the index as {one['itself']}" if one["itself"] else "not in the index"
+    known = f"in the index as {one['itself']}" if one["same_file"] else "not in the index"
+    if one["itself"] and not one["same_file"]:
+        known = f"another file, but to the network the same as {one['itself']}"
     found = []
     for other in one["found"]:
         image = indexed.read(other["file"]) if indexed else None

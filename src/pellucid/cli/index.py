@@ -1,8 +1,8 @@
 """Pictures made findable: what a network makes of each is kept, so that others can be asked for their like.
 
 IMAGES is a folder or zip of pictures, labelled or not, or digits (built in). INDEX is made, or, where it is one
-already, brought up to the pictures: only new and changed ones are computed, and an interrupted run goes on where it
-stopped.
+already, brought up to the pictures: only new and changed ones are computed, an interrupted run goes on where it
+stopped, and what is not said stays as it was.
 INDEX/index.html shows a map of the pictures, and those that are nearly the same. For example:
 
   pellucid index torchvision:mobilenet_v2 photos/ -o photos.index
@@ -38,10 +38,14 @@ def arguments(parser: "ArgumentParser") -> None:
     parser.add_argument("--kind", type=str | None, default=None, help=kind)
     distance = "mse (mean squared difference), cosine or l1; mse by default"
     parser.add_argument("--distance", type=str | None, default=None, help=distance)
-    parser.add_argument("--cells", type=int | None, default=None, help="of ivf; none suits the number of pictures")
-    parser.add_argument("--probes", type=int, default=16, help="of ivf: cells that a search looks into")
-    parser.add_argument("--links", type=int, default=32, help="of hnsw: from each picture to others")
-    parser.add_argument("--effort", type=int, default=128, help="of hnsw: pictures kept in view while searching")
+    cells = "of ivf; as many as suit the number of pictures by default"
+    parser.add_argument("--cells", type=int | None, default=None, help=cells)
+    looked = "of ivf: cells that a search looks into; 16 by default"
+    parser.add_argument("--probes", type=int | None, default=None, help=looked)
+    links = "of hnsw: from each picture to others; 32 by default"
+    parser.add_argument("--links", type=int | None, default=None, help=links)
+    effort = "of hnsw: pictures kept in view while searching; 128 by default"
+    parser.add_argument("--effort", type=int | None, default=None, help=effort)
     split = "of a data set: train, val, test, another it names, or all"
     parser.add_argument("--split", type=str, default="all", help=split)
     level = "how many folder names make a class: 1 for cat/a.jpg, 2 for Greek/alpha/a.png"

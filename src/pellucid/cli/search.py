@@ -78,7 +78,9 @@ def run(args: Namespace) -> int:
 def _model(args: Namespace, index: "ImageIndex") -> "Model":
     """The network the index was made with, as it was named then; code is run only when it is named now."""
     kept = index.source.get("model") or {}
-    spec, weights = (args.model, args.weights) if args.model else (str(kept.get("spec", "")), kept.get("weights"))
+    spec, weights = args.model, args.weights
+    if not args.model:
+        spec, weights = str(kept.get("spec", "")), args.weights or kept.get("weights")
     if not args.model:
         is_code = ":" in spec and spec.partition(":")[0] not in {"torchvision", "timm", "zoo"}
         if not spec or (is_code and not Path(spec).exists()):

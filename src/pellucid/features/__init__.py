@@ -6,11 +6,12 @@ fill one. What must first be fitted is a class: fit learns from training rows an
 
 from . import probes
 from ._filling import Filled
+from ._found import Found
 from .agreement import agreement
 from .column import Column, FeatureSource
 from .extract import extract
 from .gray_model import gray_model
-from .image_index import Found, ImageIndex
+from .image_index import ImageIndex
 from .index import Index, Neighbours
 from .last_features import last_features
 from .near_duplicates import Pairs, confirmed, groups, near_duplicates

@@ -23,6 +23,11 @@ from .store import Store
 
 FILE = "index.json"
 
+OPTIONS = ("kind", "distance", "cells", "probes", "links", "effort")
+
+SOURCE = {"images": str, "split": str, "model": dict}
+"""What is told of where pictures and model came from."""
+
 
 @dataclass(frozen=True)
 class Told:
@@ -56,11 +61,17 @@ def read_told(folder: Path) -> Told | None:
         names = [told[key] for key in ("rows", "structure", "structure_hash")]
         if not all(isinstance(name, str) for name in names) or Path(names[1]).name != names[1]:
             raise ValueError("it names files outside the index")
-        options, source = dict(told["options"]), dict(told["source"])
-        Index(**options)
+        options, source = options_of(Index(**told["options"])), dict(told["source"])
+        if not all(isinstance(source[key], kind) for key, kind in SOURCE.items()):
+            raise ValueError("it does not tell where its pictures lie, or how its model was named")
         return Told(column, options, source, names[0], names[1], names[2], int(told["generation"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{folder / FILE}: is damaged ({error}); index the pictures again in a new folder") from error
+
+
+def options_of(index: Index) -> dict[str, Any]:
+    """How it is searched, as the constructor takes it."""
+    return {name: getattr(index, name) for name in OPTIONS}
 
 
 def opened(folder: Path, told: Told, store: Store) -> Index:

@@ -6,7 +6,7 @@ every moment what it was before a filling or what it is after it.
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,10 @@ def read_state(folder: Path) -> State:
         names = [*(held.file for held in columns.values()), *([told["index"]] if told["index"] else [])]
         if any(Path(name).name != name for name in names):
             raise ValueError("it names files outside the store")
-        lines = _read_lines(folder / told["index"]) if told["index"] else ()
+        words = [word for column in columns for word in (column.layer, column.pool, column.post)]
+        if not all(isinstance(word, str) for word in (*words, *told["classes"])):
+            raise ValueError("its layers, poolings and classes must be words")
+        lines = _read_lines(folder / told["index"], set(told["classes"])) if told["index"] else ()
         return State(dict(told["about"]), int(told["generation"]), columns, tuple(told["classes"]), lines)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{folder / FILE}: is damaged ({error}); fill a new folder") from error
@@ -140,13 +143,16 @@ def _escaped(name: str) -> str:
     return re.sub(r"([*?[])", r"[\1]", name)
 
 
-def _read_lines(path: Path) -> tuple[Line, ...]:
+def _read_lines(path: Path, classes: Set[str]) -> tuple[Line, ...]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    known = {None, *classes}
     try:
         told = pq.read_table(path).to_pydict()
-        rows = zip(told["file"], told["hash"], told["stamp"], told["label"], strict=True)
+        rows = list(zip(told["file"], told["hash"], told["stamp"], told["label"], strict=True))
+        if not all(isinstance(word, str) for row in rows for word in row[:3]) or not {row[3] for row in rows} <= known:
+            raise ValueError(f"{path.name}: its lines must be words, and the labels those of {FILE}")
         return tuple(Line(file, FileKey(key, stamp), label) for file, key, stamp, label in rows)
     except (OSError, pa.ArrowException, KeyError) as error:
         raise ValueError(f"{path.name}: {error}") from error

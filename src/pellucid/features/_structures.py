@@ -51,7 +51,7 @@ def extend(structure: Any, rows: np.ndarray, scale: Scale) -> None:
 def near(structure: Any, asked: np.ndarray, count: int, *, probes: int, effort: int) -> np.ndarray:
     """Candidates (Q, count), int64, for rows (Q, d) as the scale puts them; -1 where it finds fewer."""
     if hasattr(structure, "hnsw"):
-        structure.hnsw.efSearch = max(effort, count)
+        structure.hnsw.efSearch = max(min(effort, structure.ntotal), count)
     else:
         structure.nprobe = min(probes, structure.nlist)
     found: np.ndarray = structure.search(asked, count)[1]

@@ -8,7 +8,6 @@ Indexing again computes only pictures that are new or changed. It may be killed 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,27 +21,13 @@ from pellucid.models import Model
 
 from ._file_keys import FileKey, file_keys
 from ._filling import Filled
-from ._index_files import Told, opened, read_told, structured
+from ._found import Found, itself_of, left_out, rounding
+from ._index_files import Told, opened, options_of, read_told, structured
 from ._network import Network
 from .column import Column, FeatureSource
 from .index import Index
 from .last_features import last_features
 from .store import Store
-
-SAME = 1e-5
-"""Features that differ by no more, relative to their length, are those of one image: passes in other batches round
-otherwise."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """The nearest pictures of each picture asked about, the nearest first."""
-
-    asked: Tensor  # (Q,), int64, places of the pictures asked about; those that could not be read are left out
-    rows: Tensor  # (Q, k), int64, rows of the index; -1 where an approximate search found fewer
-    distances: Tensor  # (Q, k), float64; exactly 0 for the picture itself
-    itself: Tensor  # (Q,), int64, the row of the picture asked about; -1 where it is not in the index
-    errors: tuple[Unreadable, ...]
 
 
 class ImageIndex:
@@ -106,9 +91,9 @@ class ImageIndex:
         kind: str | None = None,
         distance: str | None = None,
         cells: int | None = None,
-        probes: int = 16,
-        links: int = 32,
-        effort: int = 128,
+        probes: int | None = None,
+        links: int | None = None,
+        effort: int | None = None,
         batch_size: int | None = None,
         workers: int | None = None,
     ) -> Filled:
@@ -122,7 +107,7 @@ class ImageIndex:
             post: none or relu; not given, the index's own, at first none.
             kind: exact, ivf or hnsw; none takes the index's own, at first exact.
             distance: mse, cosine or l1; none takes the index's own, at first mse.
-            cells: as of `Index`.
+            cells: as of `Index`; none takes the index's own, here and below, at first that of `Index`.
             probes: as of `Index`.
             links: as of `Index`.
             effort: as of `Index`.
@@ -150,9 +135,9 @@ class ImageIndex:
         kind: str | None = None,
         distance: str | None = None,
         cells: int | None = None,
-        probes: int = 16,
-        links: int = 32,
-        effort: int = 128,
+        probes: int | None = None,
+        links: int | None = None,
+        effort: int | None = None,
         batch_size: int | None = None,
         workers: int | None = None,
         spec: Mapping[str, Any] | None = None,
@@ -167,10 +152,10 @@ class ImageIndex:
             post: as of `fill`.
             kind: as of `fill`.
             distance: as of `fill`.
-            cells: as of `Index`.
-            probes: as of `Index`.
-            links: as of `Index`.
-            effort: as of `Index`.
+            cells: as of `fill`.
+            probes: as of `fill`.
+            links: as of `fill`.
+            effort: as of `fill`.
             batch_size: as of `fill`.
             workers: as of `fill`.
             spec: how the source was named, kept for whoever opens it again.
@@ -185,14 +170,13 @@ class ImageIndex:
                 f"{self.folder}: indexes {old.column}, got {column}: rows of two layers never mix, so name another "
                 "folder"
             )
-        asked = {"kind": kind, "distance": distance}
+        numbers = {"cells": cells, "probes": probes, "links": links, "effort": effort}
+        asked = {"kind": kind, "distance": distance, **numbers}
         given = {name: value for name, value in asked.items() if value is not None}
-        kept = {name: old.options[name] for name in asked} if old else {}
-        options = {**kept, **given, "cells": cells, "probes": probes, "links": links, "effort": effort}
-        index = Index(**options)  # refuses what is out of range before any work
+        index = Index(**{**(old.options if old else {}), **given})  # refuses what is out of range before any work
         filled = self.store.fill_from(source, images, [column], batch_size=batch_size, workers=workers)
         place = {"images": _absolute(images.path), "split": images.split, "model": dict(spec or {})}
-        told = Told(column, {"kind": index.kind, "distance": index.distance, **options}, place)
+        told = Told(column, options_of(index), place)
         self._told, self._index = structured(self.folder, told, old, self.store, index)
         return filled
 
@@ -214,23 +198,24 @@ class ImageIndex:
         check_count("k", k, 1, len(store) - exclude_self)
         store.check(model)
         source = Network(model) if isinstance(model, Model) else model
-        rows = torch.zeros(0)
         errors: tuple[Unreadable, ...] = ()
         if isinstance(images, Tensor):
             rows, asked = source.rows(images, [self.column])[self.column], torch.arange(len(images))
+            names = [("", "")] * len(images)
         else:
-            rows, asked, errors = self._rows_of(source, images)
+            rows, asked, names, errors = self._rows_of(source, images)
         if not len(rows):
-            return Found(asked, torch.zeros(0, k, dtype=torch.int64), torch.zeros(0, k).double(), asked, errors)
+            nothing = torch.zeros(0, k, dtype=torch.int64)
+            return Found(asked, nothing, nothing.double(), asked, asked.bool(), errors)
         found = index.search(rows, k=k + exclude_self)
-        limit = _rounding(index.distance, rows)
+        limit = rounding(index.distance, rows)
         places, far = found.rows, torch.where(found.distances <= limit[:, None], 0.0, found.distances)
         order = np.lexsort((places.numpy(), far.numpy()), axis=1)
         places, far = (part.gather(1, torch.from_numpy(order)) for part in (places, far))
-        itself = self._itself(places, far, images, asked)
+        itself, is_same = itself_of(places, far, names, self.store)
         if exclude_self:
-            places, far = _left_out(places, far, itself, k)
-        return Found(asked, places, far, itself, errors)
+            places, far = left_out(places, far, itself, k)
+        return Found(asked, places, far, itself, is_same, errors)
 
     @property
     def _known(self) -> Told:
@@ -238,8 +223,13 @@ class ImageIndex:
             raise ValueError(f"{self.folder}: holds no index: index pictures first")
         return self._told
 
-    def _rows_of(self, source: FeatureSource, images: ImageSet) -> tuple[Tensor, Tensor, tuple[Unreadable, ...]]:
-        """Features of a set (q, D), the places they belong to, and what could not be read; known files cost nothing."""
+    def _rows_of(
+        self, source: FeatureSource, images: ImageSet
+    ) -> tuple[Tensor, Tensor, list[tuple[str, str]], tuple[Unreadable, ...]]:
+        """Features of a set (q, D), the places they belong to, hash and name of each, and what could not be read.
+
+        Known files cost nothing.
+        """
         known = {key: row for row, key in reversed(list(enumerate(self.store.hashes)))}
         keys = file_keys(images, {})
         errors = [one for one in keys if isinstance(one, Unreadable)]
@@ -257,18 +247,8 @@ class ImageIndex:
                     rows |= {places[i]: row for i, row in zip(batch.indices.tolist(), made, strict=True)}
         order = sorted(rows)
         stacked = torch.stack([rows[place] for place in order]) if order else torch.zeros(0)
-        return stacked, torch.tensor(order, dtype=torch.int64), tuple(errors)
-
-    def _itself(self, places: Tensor, far: Tensor, images: Tensor | ImageSet, asked: Tensor) -> Tensor:
-        """(Q,): the row at distance 0 that is the picture: of the same name where there is one, else the first."""
-        files = self.store.files
-        found = []
-        for number, (row, distances) in enumerate(zip(places.tolist(), far.tolist(), strict=True)):
-            zero = [place for place, distance in zip(row, distances, strict=True) if distance == 0]
-            name = images.items[int(asked[number])].name if isinstance(images, ImageSet) else ""
-            named = [place for place in zero if name and Path(files[place]).name == Path(name).name]
-            found.append((named or zero or [-1])[0])
-        return torch.tensor(found, dtype=torch.int64)
+        names = [(key.key, images.items[place].name) for place in order if isinstance(key := keys[place], FileKey)]
+        return stacked, torch.tensor(order, dtype=torch.int64), names, tuple(errors)
 
 
 def _spec_of(model: Model) -> dict[str, str | None]:
@@ -281,17 +261,3 @@ def _spec_of(model: Model) -> dict[str, str | None]:
 def _absolute(path: str) -> str:
     """A path that is right from any folder; what is no path stays."""
     return str(Path(path).absolute()) if path and Path(path).exists() else path
-
-
-def _rounding(distance: str, rows: Tensor) -> Tensor:
-    """(Q,), float64: distances that mean nothing but rounding."""
-    wide = rows.double()
-    if distance == "cosine":
-        return torch.full((len(rows),), SAME**2 / 2, dtype=torch.float64)
-    return SAME * wide.abs().sum(dim=1) if distance == "l1" else SAME**2 * wide.square().mean(dim=1)
-
-
-def _left_out(places: Tensor, far: Tensor, itself: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The first k of each row without itself."""
-    order = torch.sort((places == itself[:, None]).int(), dim=1, stable=True).indices[:, :k]
-    return places.gather(1, order), far.gather(1, order)

@@ -87,18 +87,25 @@ def votes(decisions: Tensor, classes: int) -> Tensor:
 
 
 def _against_one(values: "np.ndarray", numbers: "np.ndarray", classes: int, cost: float) -> Machines:
+    """A machine for each pair of classes; one that no row is of, as in a fold whose other rows it has, always loses."""
     from sklearn.svm import SVC
 
+    places = {pair: place for place, pair in enumerate(combinations(range(classes), 2))}
+    present = np.unique(numbers.astype(np.int64)).tolist()
+    forces = torch.zeros(len(values), len(places), dtype=torch.float64)
+    offsets = torch.tensor([float(one in present) - float(other in present) for one, other in places]).double()
+    if len(present) < 2:
+        return Machines(forces, offsets)
     machine = SVC(C=cost, kernel="precomputed", cache_size=500).fit(values, numbers)
-    held = torch.from_numpy(np.array(machine.dual_coef_)).double()  # (K - 1, S)
-    offsets = torch.from_numpy(np.array(machine.intercept_)).double()
-    sign = -1.0 if classes == 2 else 1.0  # of two classes scikit-learn turns the sign, to be positive for the second
+    held = torch.from_numpy(np.array(machine.dual_coef_)).double()  # (K - 1, S), K the classes present
+    free = torch.from_numpy(np.array(machine.intercept_)).double()
+    sign = -1.0 if len(present) == 2 else 1.0  # of two scikit-learn turns the sign, to be positive for the second
     support = torch.from_numpy(machine.support_.astype(np.int64))
     of = torch.from_numpy(numbers.astype(np.int64))[support]
-    pairs = list(combinations(range(classes), 2))
-    forces = torch.zeros(len(values), len(pairs), dtype=torch.float64)
-    for place, (first, second) in enumerate(pairs):
+    for number, (first, second) in enumerate(combinations(range(len(present)), 2)):
+        place = places[present[first], present[second]]
+        offsets[place] = sign * free[number]
         for one, other in ((first, second), (second, first)):
-            mine = of == one
+            mine = of == present[one]
             forces[support[mine], place] = sign * held[other - (other > one), mine]
-    return Machines(forces, sign * offsets)
+    return Machines(forces, offsets)

@@ -84,8 +84,8 @@ def grid_search(
         )
     costs, gammas = _checked(probe, costs, gammas)
     known = labelled(features, targets)
-    if splits is None:
-        splits = _folds(known, folds, contents, generator)
+    splits = _folds(known, folds, contents, generator) if splits is None else splits
+    _check_splits(splits, len(known.rows))
     hits = _hits(probe, known, costs, gammas, splits)  # (C, G, F)
     accuracies = hits.double() / torch.tensor([len(fold.held) for fold in splits])
     means = accuracies.mean(dim=2)
@@ -129,6 +129,17 @@ def _folds(
             f"{int(known.classes[small])} with {int(counts[small])}"
         )
     return k_folds(known.numbers.cpu(), folds=folds, contents=contents, generator=generator)
+
+
+def _check_splits(splits: Sequence[Fold], count: int) -> None:
+    """Refuse no fold at all, and one without rows on a side (all are twins) or with rows that there are not."""
+    if not splits:
+        raise ValueError("splits must hold at least one fold, got none")
+    for number, fold in enumerate(splits):
+        for side, rows in (("train", fold.train), ("held", fold.held)):
+            if not len(rows) or int(rows.min()) < 0 or int(rows.max()) >= count:
+                told = f"{int(rows.min())} to {int(rows.max())}" if len(rows) else "none"
+                raise ValueError(f"splits must name rows in [0, {count - 1}], got {told} as {side} of fold {number}")
 
 
 def _hits(

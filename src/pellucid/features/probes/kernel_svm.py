@@ -55,6 +55,8 @@ class KernelSVM:
         check_choice("kernel", kernel, KERNELS)
         check_gamma(gamma)
         check_count("degree", degree, 1)
+        if not math.isfinite(offset):
+            raise ValueError(f"offset must be finite, got {offset}")
         check_choice("multiclass", multiclass, MULTICLASS)
         self.cost = cost
         self.kernel = kernel

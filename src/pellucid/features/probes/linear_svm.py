@@ -8,7 +8,6 @@ Classification", JMLR 9, 2008, appendix A. https://jmlr.org/papers/v9/fan08a.htm
 import torch
 from torch import Tensor
 
-from pellucid.checks import check_range
 from pellucid.features.normaliser import Normaliser, Rows
 
 from ._labelled import asked, labelled, one_against_rest
@@ -33,7 +32,8 @@ class LinearSVM:
 
     def __init__(self, *, cost: float = 1.0, normalise: str = "l2", intercept_scaling: float = 1.0) -> None:
         check_cost(cost)
-        check_range("intercept_scaling", intercept_scaling, 0)
+        if not 0 <= intercept_scaling < float("inf"):
+            raise ValueError(f"intercept_scaling must be at least 0 and finite, got {intercept_scaling}")
         self.cost = cost
         self.normalise = normalise
         self.intercept_scaling = intercept_scaling
