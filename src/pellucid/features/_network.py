@@ -12,9 +12,10 @@ from pellucid.checks import check_choice, check_eval
 from pellucid.geometry import Geometry
 from pellucid.models import Grid, Model, evaluate, unvaried, weights_hash
 from pellucid.models.grids import grid_of
+from pellucid.models.pooling import POSTS, check_pool
 from pellucid.models.taps import Tap
 
-from ._pooled import POSTS, check_pool, pooled
+from ._pooled import own_rows
 from .column import Column
 
 
@@ -57,7 +58,7 @@ class Reader(nn.Module):
         key = (place, *output.shape[1:], *self.image)
         if key not in self.grids:
             self.grids[key] = grid_of(self.tap.model, output.shape, self.image) if output.ndim in {3, 4} else None
-        rows = [pooled(output, one.pool, one.post, self.grids[key], place) for one in self.of_place[place]]
+        rows = [own_rows(output, one.pool, one.post, self.grids[key], place) for one in self.of_place[place]]
         self.widths |= {column: part.shape[1] for column, part in zip(self.of_place[place], rows, strict=True)}
         return rows[0] if len(rows) == 1 else torch.cat(rows, dim=1)
 

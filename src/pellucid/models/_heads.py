@@ -32,8 +32,18 @@ def parted(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, str
     return own, (kind, place)
 
 
-def new_head(kind: str, inputs: int, classes: int) -> nn.Module:
+def new_head(
+    kind: str, inputs: int, classes: int, *, first: int = 1024, second: int = 512, dropout: float = 0.2
+) -> nn.Module:
     """A head of fresh weights: features (N, inputs) to logits (N, classes).
+
+    Args:
+        kind: of HEADS.
+        inputs: D.
+        classes: K.
+        first: units of an mlp's first hidden layer.
+        second: of its second.
+        dropout: share of them dropped in training.
 
     Raises:
         ValueError: an unknown kind.
@@ -43,11 +53,10 @@ def new_head(kind: str, inputs: int, classes: int) -> nn.Module:
         return nn.Linear(inputs, classes)
     if kind == "dropout":
         return nn.Sequential(nn.Dropout(0.3), nn.Linear(inputs, classes))
-    wide, narrow = 1024, 512
     return nn.Sequential(
-        *(nn.Linear(inputs, wide), nn.ReLU(), nn.Dropout(0.2)),
-        *(nn.Linear(wide, narrow), nn.ReLU(), nn.Dropout(0.2)),
-        nn.Linear(narrow, classes),
+        *(nn.Linear(inputs, first), nn.ReLU(), nn.Dropout(dropout)),
+        *(nn.Linear(first, second), nn.ReLU(), nn.Dropout(dropout)),
+        nn.Linear(second, classes),
     )
 
 

@@ -11,7 +11,9 @@ from pellucid.checks import near
 
 from ._folder import FILE, read_told, weights_file, write_folder
 from ._heads import attach, parted
+from .cut import parted_cut
 from .model import Model
+from .probed import probed
 from .weights import no_larger_than, put_weights, read_weights
 from .zoo._build import construct
 
@@ -22,6 +24,9 @@ MAX_SIDE = 16384
 
 MOST_VALUES = 2**25
 """Of one image: reading a folder asks its network about one, which could take more memory than there is."""
+
+MOST_WHOLE = 2**28
+"""Parameters of a network of which a part alone is kept: the whole is built first, whatever the size of the file."""
 
 INPUT_KEYS = ("size", "resize", "crop", "interpolation", "channels", "mean", "std")
 
@@ -45,7 +50,8 @@ def load_folder(folder: Path) -> Model:
         )
     weights = weights_file(folder, told["weights"])
     try:
-        with no_larger_than(weights.stat().st_size):
+        size = weights.stat().st_size
+        with no_larger_than(size if parted_cut(told["arguments"])[1] is None else max(size, MOST_WHOLE)):
             network = build(told["architecture"], told["arguments"])
         model = _model(network, told, folder)
     except ValueError as error:
@@ -53,7 +59,11 @@ def load_folder(folder: Path) -> Model:
     put_weights(network, read_weights(weights), str(weights))
     model.eval()
     if "fingerprint" in told:
-        check_fingerprint(fingerprint(model), told["fingerprint"], folder)
+        try:
+            answer = fingerprint(model)
+        except ValueError as error:  # such as a layer that a network is left behind and does not reach
+            raise ValueError(f"{folder / FILE}: {error}") from error
+        check_fingerprint(answer, told["fingerprint"], folder)
     return model
 
 
@@ -124,15 +134,16 @@ def shapes_of(architecture: str, arguments: Mapping[str, Any]) -> dict[str, tupl
 
 
 def build(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """A network from a model.json's architecture and arguments, with random weights; also one with a head of ours."""
-    own, head = parted(arguments)
+    """A network from a model.json's architecture and arguments, with random weights; a head or probe of ours too."""
+    whole, cut = parted_cut(arguments)
+    own, head = parted(whole)
     network = _built(architecture, own)
-    if head is None:
-        return network
-    classes = own.get("num_classes", own.get("classes"))
-    if not isinstance(classes, int) or classes < 1:
-        raise ValueError(f"arguments must give the number of classes beside new_head, got {classes!r}")
-    return attach(network, *head, classes)
+    if head is not None:
+        classes = own.get("num_classes", own.get("classes"))
+        if not isinstance(classes, int) or classes < 1:
+            raise ValueError(f"arguments must give the number of classes beside new_head, got {classes!r}")
+        network = attach(network, *head, classes)
+    return network if cut is None else probed(network, cut)
 
 
 def _built(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,7 +12,12 @@ from pellucid.checks import check_choice, near
 
 from ._heads import HEADS, KIND, PLACE, attach, parted
 from ._model_json import build, shapes_of
+from .cut import KEY, Cut
 from .model import Model
+from .probed import probe_of
+
+OF_PROBE = f"{KEY}.head"
+"""The head of a network that goes on with a probe."""
 
 
 def with_head(
@@ -65,6 +71,8 @@ def find_head(model: Model) -> str:
     Raises:
         ValueError: there is none, so that it must be named.
     """
+    if probe_of(model.network) is not None:
+        return OF_PROBE
     if model.build is None:
         last = [(name, module) for name, module in model.network.named_modules() if isinstance(module, nn.Linear)][-1:]
         for name, module in last:
@@ -86,6 +94,8 @@ def _swapped(
 ) -> tuple[nn.Module, tuple[str, Mapping[str, Any]] | None]:
     """The network with another head, and what builds it again, where anything does."""
     place = head_at or find_head(model)
+    if probe_of(model.network) is not None:
+        return _on_probed(model, classes, head, place)
     if model.build is None:
         return attach(deepcopy(model.network), head, place, classes), None
     architecture, given = model.build
@@ -98,6 +108,22 @@ def _swapped(
     network = build(architecture, arguments)
     _fill(network, model.network.state_dict(), fresh)
     return network, (architecture, arguments)
+
+
+def _on_probed(
+    model: Model, classes: int, head: str, place: str
+) -> tuple[nn.Module, tuple[str, Mapping[str, Any]] | None]:
+    """The same of a network that goes on with a probe: another head behind its rows."""
+    if place != OF_PROBE:
+        raise ValueError(f"head_at must be {OF_PROBE} in a network that goes on with a probe, got {place!r}")
+    network = deepcopy(model.network)
+    probe = probe_of(network)
+    assert probe is not None
+    cut = replace(
+        probe.cut, head=head, classes=classes, first=Cut.first, second=Cut.second, dropout=Cut.dropout
+    )  # the widths of a head of ours, whatever those of the probe were
+    probe.exchange(cut)
+    return network, None if model.build is None else (model.build[0], {**model.build[1], KEY: cut.json()})
 
 
 def _fill(network: nn.Module, learned: Mapping[str, Tensor], fresh: Sequence[str]) -> None:

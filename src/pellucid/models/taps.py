@@ -44,7 +44,7 @@ class Tap(nn.Module):
             met[name] += 1
             for place, (layer, key) in self.places.items():
                 if layer == name:
-                    found[place] = self.read(place, _chosen(output, place, key))
+                    found[place] = self.read(place, chosen(output, place, key))
             if met == self.calls:
                 raise _EnoughError
 
@@ -75,8 +75,8 @@ def _place(model: nn.Module, place: str) -> tuple[str, str]:
     return find_layer(model, name)[0], key
 
 
-def _chosen(output: Any, place: str, key: str) -> Tensor:
-    """The tensor that is meant."""
+def chosen(output: Any, place: str, key: str) -> Tensor:
+    """The tensor that is meant by a place, of what its layer puts out; key "" is the only one."""
     if isinstance(output, Mapping) or (isinstance(output, tuple | list) and not isinstance(output, str)):
         parts = dict(output) if isinstance(output, Mapping) else {str(n): one for n, one in enumerate(output)}
         tensors = {str(name): one for name, one in parts.items() if isinstance(one, Tensor)}
