@@ -83,6 +83,32 @@ def test_vlad_and_fisher_vectors_too(images: ImageSet) -> None:
         fisher.word_map(pictures(images, fisher))
 
 
+@pytest.mark.parametrize("encoding", ["hard", "uncertainty", "vlad", "fisher"])
+def test_several_sizes_of_patches_count_together(images: ImageSet, encoding: str) -> None:
+    bag = BagOfWords(**{**SMALL, "words": 3}, scales=2, levels=2, encoding=encoding).fit(images)
+    assert bag.patches == (16, 24)
+    whole = pictures(images, bag)
+    descriptors = torch.cat([dense_sift(whole, patch=side, sigma=side / 2) for side in (16, 24)], dim=1)
+    sizes = [(5, 5), (4, 4)]
+    if isinstance(bag.dictionary_, FisherVectors):
+        wanted = bag.dictionary_(descriptors, size=sizes, levels=2)
+    elif encoding == "vlad":
+        wanted = vlad(descriptors, bag.dictionary_, size=sizes, levels=2)
+    else:
+        codes = encode(descriptors, bag.dictionary_, how=encoding)
+        wanted = pyramid(codes, sizes, levels=2)
+        if encoding == "hard":
+            assert torch.equal(bag.word_map(whole).flatten(1), codes.words[:, :25, 0])
+            assert int(word_patches(bag, images, [0]).counts.sum()) == 20 * 25
+    torch.testing.assert_close(bag.features(images).rows, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_each_size_is_the_root_of_two_larger() -> None:
+    assert BagOfWords(patch=16, scales=4).patches == (16, 24, 32, 44)
+    assert BagOfWords(patch=12, scales=4).patches == (12, 16, 24, 32)
+    assert BagOfWords(patch=4, scales=3).patches == (4, 8, 12)
+
+
 @pytest.mark.parametrize("encoding", ["hard", "fisher"])
 def test_is_kept_and_read_again(images: ImageSet, tmp_path: Path, encoding: str) -> None:
     bag = BagOfWords(**{**SMALL, "words": 3}, encoding=encoding).fit(images)
@@ -160,8 +186,10 @@ def test_nearest_patches_of_words_equal_the_search_over_all(images: ImageSet) ->
 
 
 def test_refuses(images: ImageSet, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="levels must be 1 for vlad, which is no histogram, got 3"):
-        BagOfWords(encoding="vlad", levels=3)
+    with pytest.raises(ValueError, match="levels must leave each part a patch, got 3 for 5 x 5, 4 x 4, 3 x 3 patches"):
+        BagOfWords(side=48, scales=3, levels=3)
+    with pytest.raises(ValueError, match="scales must be at least 1, got 0"):
+        BagOfWords(scales=0)
     with pytest.raises(ValueError, match=r"encoding must be one of hard, .*, got 'hart'; did you mean hard"):
         BagOfWords(encoding="hart")
     with pytest.raises(ValueError, match="images must be at least 16 x 16, one patch, got 15 x 15"):

@@ -116,6 +116,13 @@ def test_llc_comes_closest_with_the_nearest_words_under_sum_one() -> None:
         assert float((other @ chosen - row).square().sum()) > own * (1 - 1e-3)
 
 
+def test_llc_takes_the_nearest_words_whatever_their_length() -> None:
+    uneven = dictionary(WORDS * torch.linspace(0.5, 1.5, 12)[:, None])
+    codes = encode(ROWS, uneven, how="llc", neighbours=3)
+    near = (ROWS[:, :, None] - uneven.words_[:-1]).norm(dim=3).argsort(dim=2)[..., :3]
+    assert torch.equal(codes.words[~FLAT].sort(dim=1).values, near[~FLAT].sort(dim=1).values)
+
+
 @pytest.mark.parametrize("how", ["hard", "uncertainty", "kernel", "plausibility", "omp", "lasso", "llc"])
 def test_the_block_changes_nothing(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = encode(ROWS, KNOWN, how=how).dense()

@@ -1,9 +1,11 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from pellucid.classic import match_images
+from pellucid.classic import Matches, match_images
 
 
 def photograph(name: str) -> Tensor:
@@ -83,3 +85,12 @@ def test_refuses() -> None:
         match_images(image[:1], image[1:], fine=0)
     with pytest.raises(ValueError, match="kind must be one of similarity, translation, got 'shift'"):
         match_images(image[:1], image[1:], kind="shift")
+
+
+def test_matches_that_fix_no_similarity_have_no_alignment(monkeypatch: pytest.MonkeyPatch) -> None:
+    near, far = torch.tensor([0, 1]), torch.tensor([0, 50])  # 8 pixels apart there, 100 here
+    two = Matches(near, far, torch.zeros(2), torch.zeros(2))
+    monkeypatch.setattr(sys.modules["pellucid.classic.match_images"], "match", lambda *_all, **_options: two)
+    found = match_images(torch.zeros(1, 1, 32, 200), torch.zeros(1, 1, 32, 200))
+    assert found.second.tolist() == [[7.5, 7.5], [7.5, 107.5]]
+    assert found.alignment is None

@@ -13,15 +13,15 @@ HARD = Codes(WORDS[..., :1], torch.ones(3, 30, 1), 6, "made")
 
 
 def by_hand(codes: Codes, levels: int, pool: str, weights: list[float]) -> Tensor:
-    """Patch by patch, (N, parts * words), not normalised."""
+    """Patch by patch, (N, parts * words), not normalised, of one grid of 5 x 6 patches or two."""
     rows = []
     for image in codes.dense():
         parts: list[Tensor] = []
         for level in range(levels):
             sides = 2**level
             inside: list[list[Tensor]] = [[] for _ in range(sides * sides)]
-            for patch in range(30):
-                down, across = (patch // 6 + 0.5) / 5, (patch % 6 + 0.5) / 6
+            for patch in range(len(image)):
+                down, across = (patch % 30 // 6 + 0.5) / 5, (patch % 6 + 0.5) / 6
                 inside[int(down * sides) * sides + int(across * sides)].append(image[patch])
             stacked = [torch.stack(one) for one in inside]
             made = {
@@ -41,6 +41,17 @@ def test_equals_the_loop_over_patches(pool: str, levels: int, weights: list[floa
     torch.testing.assert_close(found, by_hand(SOFT, levels, pool, weights))
     plain = pyramid(SOFT, (5, 6), levels=levels, pool=pool, norm="none", weighted=False)
     torch.testing.assert_close(plain, by_hand(SOFT, levels, pool, [1.0] * levels))
+
+
+@pytest.mark.parametrize("pool", ["sum", "mean", "max"])
+def test_codes_for_all_words_and_several_grids(pool: str) -> None:
+    every = Codes(torch.arange(6).expand(3, 60, 6), torch.rand(3, 60, 6, generator=GENERATOR), 6, "made", in_order=True)
+    found = pyramid(every, [(5, 6), (5, 6)], levels=3, pool=pool, norm="none")
+    torch.testing.assert_close(found, by_hand(every, 3, pool, [0.25, 0.25, 0.5]))
+    named = Codes(every.words, every.weights, 6, "made")
+    torch.testing.assert_close(found, pyramid(named, [(5, 6), (5, 6)], levels=3, pool=pool, norm="none"))
+    swapped = pyramid(Codes(SOFT.words[:, :18], SOFT.weights[:, :18], 6, "made"), [(2, 3), (4, 3)], levels=2, pool=pool)
+    assert swapped.shape == (3, 5 * 6)
 
 
 def test_hard_sums_are_counts_and_each_level_counts_every_patch() -> None:

@@ -1,4 +1,4 @@
-"""The audit's page in a real browser: it asks for nothing, says what the files say, and can be read by everyone."""
+"""Pages in a real browser: they ask for nothing, the audit's says what the files say, and everyone can read them."""
 
 import json
 import re
@@ -28,9 +28,18 @@ FLAGS = (
 pytestmark = pytest.mark.browser
 
 
+OTHERS = {
+    "uncertainty": "uncertainty model set -o uncertainty --samples 8 --shown 4",
+    "transfer": "transfer model set -o transfer --probe svm,knn --folds 3 --map pca --origins 1 --shown 4",
+    "index": "index model set -o index --kind ivf --shown 4",
+    "search": "search index set/1 set/7 -o search",
+}
+"""Commands that make a page, by its folder; each goes on from those before it."""
+
+
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An audit of a small net on handwritten digits, so that there are hits and mistakes; one file is unreadable."""
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small net on handwritten digits, so that there are hits and mistakes, and a set; one file is unreadable."""
     root = tmp_path_factory.mktemp("browser")
     test = data.builtin("digits")
     options: dict[str, Any] = {"model": "digits_cnn,width=8", "limit": 400, "val": 0.0, "epochs": 6, "batch_size": 16}
@@ -41,9 +50,25 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(test.read(number)[0].numpy()).save(name)
     (root / "set" / "0" / "no.png").write_text("x")
-    words = ["audit", str(root / "model"), str(root / "set"), "-o", str(root / "out"), "--shown", "4"]
+    return root
+
+
+@pytest.fixture(scope="module")
+def report(ground: Path) -> Path:
+    """The audit of it."""
+    words = ["audit", str(ground / "model"), str(ground / "set"), "-o", str(ground / "out"), "--shown", "4"]
     assert main(words) == 0
-    return root / "out"
+    return ground / "out"
+
+
+@pytest.fixture(scope="module")
+def others(ground: Path) -> Path:
+    """A folder with a folder for each other page."""
+    with pytest.MonkeyPatch.context() as here:
+        here.chdir(ground)
+        for command in OTHERS.values():
+            assert main(command.split()) in {0, 1}, command  # 1: one file is unreadable
+    return ground
 
 
 @pytest.fixture
@@ -144,6 +169,13 @@ def test_the_accuracy_is_found_by_its_name(browser: WebDriver, report: Path) -> 
     assert all(image.accessible_name for image in browser.find_elements(By.TAG_NAME, "img"))
 
 
+OVER = """return [...document.querySelectorAll("main *")].filter(one =>
+    (!one.closest(".scroll, pre, svg") && one.getBoundingClientRect().right > window.innerWidth + 1)
+    || (one.matches("th[scope=row]") && one.innerText.length > 9 && one.offsetWidth < 70)
+).map(one => one.outerHTML.slice(0, 80))"""
+"""What hangs over the edge, and names of rows that are squeezed to a letter a line."""
+
+
 @pytest.mark.parametrize("width", [1200, 400])
 def test_nothing_hangs_over_the_edge(browser: WebDriver, report: Path, tmp_path: Path, width: int) -> None:
     show(browser, width=width)
@@ -152,10 +184,7 @@ def test_nothing_hangs_over_the_edge(browser: WebDriver, report: Path, tmp_path:
     seen, inner = browser.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
     assert inner == width
     assert seen <= width
-    over = """return [...document.querySelectorAll("main *")].filter(one =>
-        !one.closest(".scroll, pre, svg") && one.getBoundingClientRect().right > window.innerWidth + 1
-    ).map(one => one.outerHTML.slice(0, 80))"""
-    assert browser.execute_script(over) == []
+    assert browser.execute_script(OVER) == []
 
 
 def test_every_link_leads_to_its_section(browser: WebDriver, report: Path) -> None:
@@ -233,3 +262,38 @@ def test_without_javascript_it_reads_the_same(browser: WebDriver, report: Path) 
     assert texts[0] == texts[1]
     assert "How good it is" in texts[0]
     assert "no.png: not a picture of a known format" in texts[0]
+
+
+WRITTEN = """
+return [...document.querySelectorAll("svg text")].filter(one => one.checkVisibility() && one.textContent.trim()).map(
+  one => [getComputedStyle(one).fill, getComputedStyle(document.body).backgroundColor, one.textContent]);
+"""
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_other_pages_are_whole_too(browser: WebDriver, others: Path, tmp_path: Path, name: str) -> None:
+    for width, scheme in ((1200, "light"), (400, "dark")):
+        show(browser, width=width, scheme=scheme)
+        address = open_page(browser, others / name)
+        browser.save_screenshot(str(tmp_path / f"{name}-{width}.png"))
+        assert [one for one in requests(browser) if urldefrag(one).url != address and not one.startswith("data:")] == []
+        assert [entry for entry in log(browser, "browser") if entry["level"] in {"WARNING", "SEVERE"}] == []
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        assert browser.execute_script(OVER) == []
+        contrasts: list[Any] = browser.execute_script(CONTRAST)
+        assert len(contrasts) > 20
+        assert [(round(value, 2), text) for value, text in contrasts if value < 4.5] == []
+        assert [told for told in browser.execute_script(WRITTEN) if contrast(*told[:2]) < 4.5] == []
+    assert "data:image/" in browser.page_source
+    assert all(image.accessible_name for image in browser.find_elements(By.TAG_NAME, "img"))
+    assert all(one.accessible_name for one in browser.find_elements(By.CSS_SELECTOR, "section, svg[role=img]"))
+
+
+def contrast(ink: str, ground: str) -> float:
+    """Of two opaque colours, as WCAG counts it."""
+    lights = []
+    for colour in (ink, ground):
+        parts = [float(part) / 255 for part in re.findall(r"[\d.]+", colour)[:3]]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        lights.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return (max(lights) + 0.05) / (min(lights) + 0.05)

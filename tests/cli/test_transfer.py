@@ -73,7 +73,7 @@ def test_the_numbers_are_the_librarys_and_everything_is_written(
     words = ("--layers", "3,11", "--probe", "svm,knn", "--folds", "3")
     said = call("transfer", model_folder, both, *words, "--map", "none", "-o", "out")
     assert (said.code, said.err) == (0, "")
-    assert {name for name in content(place / "out") if "/" not in name} == {*FILES, "probe"}
+    assert {name for name in content(place / "out") if "/" not in name} == {*FILES, "probe", "model"}
     told = summary(place / "out")
     assert (told["train"], told["test"], told["computed"]) == (18, 12, 30)
     model = models.load(model_folder)
@@ -330,3 +330,113 @@ def test_refuses_a_store_of_another_model(
     said = call("transfer", tmp_path / "other", both, *FEW, "--store", "out-features", "-o", "new")
     assert said.code == 2
     assert "features of two sources never mix" in said.err
+
+
+def said_of(call: Call, model: str, pictures: Path) -> dict[str, str]:
+    """The class that `predict` tells of each picture, by its name."""
+    told = json.loads(call("predict", model, pictures, "--json", "--top", "1").out)["images"]
+    return {one["file"].rpartition("both/")[2]: one["predictions"][0]["class"] for one in told}
+
+
+@pytest.mark.parametrize("probe", ["svm", "logistic", "mlp"])
+def test_the_model_that_is_left_says_what_the_table_says(
+    call: Call, place: Path, both: Path, model_folder: Path, probe: str
+) -> None:
+    said = call("transfer", model_folder, both, *FEW, "--probe", probe, "-o", "out")
+    rows = table(place / "out/predictions.csv")
+    predicted = said_of(call, "out/model", both / "test")
+    assert {row["file"]: row["predicted_name"] for row in rows} == predicted
+    model = models.load("out/model")
+    assert (model.classes, model.geometry.channels) == (tuple(sorted(NAMES)), 1)
+    told = summary(place / "out")
+    assert (told["model"]["layer"], told["model"]["probe"], told["model"]["is_best"]) == ("3", probe, True)
+    whole, own = (sum(one.numel() for one in net.parameters()) for net in (models.load(model_folder), model))
+    assert (told["model"]["weights"], told["model"]["network_weights"]) == (own, whole)
+    assert "OUT/model answers with the" in said.out
+    assert "pellucid predict OUT/model PICTURES asks it" in (place / "out/index.html").read_text()
+    layers = call("layers", "out/model").out
+    assert "probe.head" in layers
+    assert " 11 " not in layers
+    audited = call("audit", "out/model", both / "test", "--methods", "saliency", "-o", "audit")
+    assert audited.code == 0
+    right = sum(row["correct"] == "1" for row in rows)
+    assert f"right on {100 * right / len(rows):.1f} % of 12 images" in audited.out
+
+
+def test_an_svm_has_the_temperature_of_its_held_out_scores(
+    call: Call, place: Path, both: Path, model_folder: Path
+) -> None:
+    from pellucid.features.probes import held_out
+    from pellucid.uncertainty import TemperatureScaling
+
+    for one, other in (("dark", "light"), ("light", "left"), ("left", "dark")):  # so that held-out ones are told wrong
+        shutil.move(both / f"train/{one}/0.png", both / f"train/{other}/wrong.png")
+    said = call("transfer", model_folder, both, "--layers", "3", "--folds", "3", "--map", "none", "-o", "out")
+    x, y = by_hand(models.load(model_folder), both, "train", "3")
+    probe = load_probe(place / "out/probe")
+    held = held_out(probe, x, y, splits=data.k_folds(y, folds=3))
+    temperature = TemperatureScaling().fit(held.scores, held.targets).temperature_
+    assert summary(place / "out")["model"]["temperature"] == pytest.approx(temperature)
+    assert f"divided by {temperature:.3g}" in said.out
+    asked, _ = by_hand(models.load(model_folder), both, "test", "3")
+    test = data.open_images(both, split="test")
+    model = models.load("out/model")
+    images = torch.stack([test.read(one, model.geometry) for one in range(len(test))]).float() / 255
+    torch.testing.assert_close(model(images) * temperature, probe.scores(asked), rtol=1e-4, atol=1e-5)
+
+
+def test_margins_without_a_temperature_are_told(call: Call, place: Path, both: Path, model_folder: Path) -> None:
+    for name in NAMES:
+        shutil.rmtree(both / "train" / name)
+        (both / "train" / name).mkdir()
+        for each in range(4):
+            Image.new("L", (8, 8), {"dark": 10, "light": 250, "left": 120}[name] + each).save(
+                both / f"train/{name}/{each}.png"
+            )
+    said = call("transfer", model_folder, both, *FEW, "--layers", "6", "--near", "0", "-o", "out")
+    assert summary(place / "out")["model"]["temperature"] is None
+    assert "softmax of bare margins and say little" in said.out
+
+
+def test_the_best_that_can_stand_in_a_network_is_left_where_the_best_cannot(
+    call: Call, place: Path, both: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("transfer", model_folder, both, *FEW)
+    said = call(*words, "--probe", "knn,rbf", "-o", "out")
+    assert said.code == 0
+    assert not (place / "out/model").exists()
+    assert summary(place / "out")["model"] is None
+    name = {"knn": "nearest neighbours", "rbf": "RBF SVM"}[summary(place / "out")["best"]["probe"]]
+    assert f"There is no OUT/model: {name} cannot be written as layers of a network; name svm, logistic" in said.out
+    monkeypatch.setattr(Trials, "best", property(lambda all_: next(one for one in all_.rows if one.kind == "rbf")))
+    said = call(*words, "--probe", "rbf,svm", "-o", "both-out")
+    one = summary(place / "both-out")
+    assert (one["best"]["probe"], one["model"]["probe"], one["model"]["is_best"]) == ("rbf", "svm", False)
+    svm = next(trial for trial in one["trials"] if trial["probe"] == "svm")["test_accuracy"]["value"]
+    assert f"the best that layers of a network can be: it tells {100 * svm:.1f} % right" in said.out
+
+
+def test_of_a_network_of_ones_own_only_the_probe_is_kept(
+    call: Call, place: Path, both: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "own_net.py").write_text(
+        "from pellucid import models\n\n\ndef make():\n"
+        f"    model = models.load({str(model_folder)!r})\n    model.build = None\n    return model\n"
+    )
+    monkeypatch.syspath_prepend(str(place))
+    said = call("transfer", "own_net:make", both, *FEW, "-o", "out")
+    assert said.code == 0
+    assert not (place / "out/model").exists()
+    assert "There is no OUT/model: the network is built by code of its own, which no file can name" in said.out
+    assert load_probe(place / "out/probe")
+
+
+def test_a_model_that_was_left_can_be_transferred_again(
+    call: Call, place: Path, both: Path, model_folder: Path
+) -> None:
+    assert call("transfer", model_folder, both, "--layers", "6", "--folds", "2", "--map", "none", "-o", "out").code == 0
+    assert call("transfer", "out/model", both, *FEW, "-o", "again").code == 0
+    rows = table(place / "again/predictions.csv")
+    assert {row["file"]: row["predicted_name"] for row in rows} == said_of(call, "again/model", both / "test")
+    said = call("transfer", "out/model", both, "--layers", "probe.rows", "--folds", "2", "--map", "none", "-o", "third")
+    assert "There is no OUT/model: layer must lie before the probe" in said.out

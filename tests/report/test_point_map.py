@@ -21,13 +21,14 @@ def test_points_lie_where_their_pictures_come_up() -> None:
     spots = re.findall(r'aria-label="([^"]+)" style="left:([\d.]+)%;top:([\d.]+)%">', made)
     places = {name: (float(x), float(y)) for name, x, y in spots}
     assert places == {
-        "cats: 0 &amp; co.png": (4, 73),
-        "&lt;dogs&gt;: 1 &amp; co.png": (96, 73),
-        "&lt;dogs&gt;: 2 &amp; co.png": (96, 27),
+        "cats: 0 &amp; co.png": (4, 92.59),
+        "&lt;dogs&gt;: 1 &amp; co.png": (96, 92.59),
+        "&lt;dogs&gt;: 2 &amp; co.png": (96, 7.41),
         "no class: 3 &amp; co.png": (27, 50),
     }
+    assert 'viewBox="0 0 1000 540.0"' in made, "no higher than the points need"
     for x, y in places.values():
-        assert f"M{10 * x:.1f} {10 * y:.1f}m" in made
+        assert f"M{10 * x:.1f} {5.4 * y:.1f}m" in made
     assert made.count('type="radio"') == 4
     assert len(set(re.findall(r'name="(map-\w+)"', made))) == 1  # one stop for the keys
     assert made.count("data:image/jpeg") == 1
@@ -70,7 +71,7 @@ def test_the_file_of_its_own_has_both_dresses_and_all_names() -> None:
 
 
 def test_points_on_one_spot_are_drawn() -> None:
-    assert "M500.0 500.0m" in str(report.point_map(torch.ones(2, 2), torch.zeros(2).long(), ["x"], "one"))
+    assert "M500.0 250.0m" in str(report.point_map(torch.ones(2, 2), torch.zeros(2).long(), ["x"], "one"))
 
 
 def test_refuses() -> None:

@@ -13,6 +13,7 @@ from .gradients import gradients
 from .kernel import Kernel, chi2_distance, intersection
 from .match import Matches, match
 from .match_images import MatchedImages, match_images
+from .match_views import match_views
 from .pyramid import pyramid
 from .vlad import vlad
 from .word_patches import WordPatches, word_patches
@@ -41,6 +42,7 @@ __all__ = [
     "intersection",
     "match",
     "match_images",
+    "match_views",
     "pyramid",
     "vlad",
     "word_patches",

@@ -6,7 +6,16 @@ from torch import Tensor
 from ._rows import nearest
 
 
-def cluster(rows: Tensor, count: int, starts: int, iterations: int, seed: int, *, mini_batch: bool = False) -> Tensor:
+def cluster(
+    rows: Tensor,
+    count: int,
+    starts: int,
+    iterations: int,
+    seed: int,
+    *,
+    mini_batch: bool = False,
+    called: str = "words",
+) -> Tensor:
     """Centres (K, D), float32, on the rows' device; the best of several starts.
 
     Args:
@@ -16,13 +25,14 @@ def cluster(rows: Tensor, count: int, starts: int, iterations: int, seed: int, *
         iterations: Lloyd steps of each, at most.
         seed: of the starting points.
         mini_batch: by scikit-learn's MiniBatchKMeans.
+        called: what refusals call the centres.
 
     Raises:
         ValueError: there are fewer different rows than centres.
     """
     if len(rows) < count or _fewer_than(rows, count):
         different = len(torch.unique(rows, dim=0))
-        raise ValueError(f"words must be at most the {different} different descriptors there are, got {count}")
+        raise ValueError(f"{called} must be at most the {different} different descriptors there are, got {count}")
     if count == 1:
         return rows.double().mean(dim=0, keepdim=True).float()
     learn = _mini_batch if mini_batch else _lloyd

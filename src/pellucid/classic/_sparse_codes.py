@@ -8,8 +8,6 @@ for Linear Inverse Problems", SIAM Journal on Imaging Sciences 2(1), 2009, https
 import torch
 from torch import Tensor
 
-from ._rows import squared
-
 LASSO_STEPS = 300
 """Every descriptor gets so many, so that none depends on which others it is worked on with."""
 
@@ -66,9 +64,10 @@ def locality(rows: Tensor, words: Tensor, neighbours: int) -> tuple[Tensor, Tens
     Returns:
         Names (M, neighbours), int64, the nearest first, and coefficients (M, neighbours), some negative.
     """
-    names = squared(rows, words).topk(neighbours, dim=1, largest=False).indices
-    apart = (words[names] - rows[:, None]).double()  # (M, k, D)
-    products = apart @ apart.mT
+    far = torch.addmm(words.square().sum(dim=1), rows, words.T, alpha=-2)  # (M, K), squared, less each row's own length
+    names = far.topk(neighbours, dim=1, largest=False).indices
+    apart = words[names] - rows[:, None]  # (M, k, D)
+    products = (apart @ apart.mT).double()
     trace = products.diagonal(dim1=1, dim2=2).sum(dim=1)[:, None, None]
     eye = torch.eye(neighbours, dtype=torch.float64, device=rows.device)
     products = products + (RIDGE * trace + 1e-12) * eye

@@ -73,6 +73,27 @@ def align(
     Raises:
         ValueError: fewer places than fix one (2; 1 for a translation), or nothing but one place matched to one.
     """
+    found = aligned(
+        first, second, kind, tolerance=tolerance, trials=trials, largest_scale=largest_scale, generator=generator
+    )
+    if found is None:
+        raise ValueError(
+            f"matches must lie at two places at least, and scale by at most {largest_scale}, got none that do"
+        )
+    return found
+
+
+def aligned(
+    first: Tensor,
+    second: Tensor,
+    kind: str,
+    *,
+    tolerance: float,
+    trials: int = 2000,
+    largest_scale: float = 4.0,
+    generator: torch.Generator | None = None,
+) -> Alignment | None:
+    """What `align` finds; None where no two matches fix a similarity."""
     check_choice("kind", kind, KINDS)
     check_count("trials", trials, 1)
     if not 0 < tolerance < math.inf:
@@ -88,6 +109,8 @@ def align(
         turns, shifts = torch.ones_like(here), there - here
     else:
         turns, shifts = _proposed(here, there, trials, largest_scale, generator)
+    if not len(turns):
+        return None
     return _fitted(here, there, _voted(here, there, turns, shifts, tolerance), kind, tolerance)
 
 
@@ -103,7 +126,7 @@ def _places(numbers: Tensor) -> Tensor:
 def _proposed(
     here: Tensor, there: Tensor, trials: int, largest: float, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor]:
-    """Turns and shifts (T,) that bring two matches onto each other, one of each pair drawn."""
+    """Turns and shifts (T,) that bring two matches onto each other, one of each pair drawn; none of equal places."""
     count = len(here)
     if count * (count - 1) // 2 <= trials:
         one, two = torch.triu_indices(count, count, 1)
@@ -114,8 +137,6 @@ def _proposed(
     one, two = one.to(here.device), two.to(here.device)
     before, after = here[two] - here[one], there[two] - there[one]
     is_apart = (before.abs() * largest >= after.abs()) & (after.abs() * largest >= before.abs()) & (before.abs() > 0)
-    if not bool(is_apart.any()):
-        raise ValueError(f"matches must lie at two places at least, and scale by at most {largest}, got none that do")
     turns = after[is_apart] / before[is_apart]
     return turns, there[one[is_apart]] - turns * here[one[is_apart]]
 

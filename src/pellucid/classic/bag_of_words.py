@@ -19,7 +19,9 @@ from pellucid.data import ImageSet, Unreadable, batches
 from pellucid.geometry import Geometry
 from pellucid.progress import steps
 
+from ._cells import CELLS
 from ._kept import load, save
+from ._parts import grids
 from .bags import Bags
 from .dense_sift import dense_sift, grid_size
 from .dictionary import Dictionary, from_told
@@ -55,7 +57,8 @@ class BagOfWords:
     Args:
         words: K, at least 1; for fisher, components.
         side: pictures are brought to so many pixels in height and width, and to gray.
-        patch: side of a patch, in pixels, a multiple of 4.
+        patch: side of the smallest patches, in pixels, a multiple of 4.
+        scales: sizes of patches, each about the root of 2 larger than the one before, in multiples of 4; at least 1.
         stride: step from patch to patch, in pixels, at least 1.
         orientation: hard or linear, as of `dense_sift`.
         cells: hard or linear, as of `dense_sift`.
@@ -63,8 +66,8 @@ class BagOfWords:
         encoding: hard, uncertainty, plausibility, kernel, omp, lasso, llc (see `encode`), vlad or fisher.
         null: flat or nearest, as of `encode`.
         sigma: of the Gaussian of soft encodings, as of `encode`; a third of the distances' median is often best.
-        levels: of the `pyramid`; 1 is a plain bag, the only one for vlad and fisher.
-        pool: sum, mean or max over the patches.
+        levels: of the `pyramid`; 1 is a plain bag.
+        pool: sum, mean or max over the patches; of no meaning for vlad and fisher.
         norm: l2, l1, root or none.
         sample: descriptors that are learned from, at most.
         starts: of k-means.
@@ -78,6 +81,7 @@ class BagOfWords:
         words: int = 1000,
         side: int = 256,
         patch: int = 16,
+        scales: int = 1,
         stride: int = 8,
         orientation: str = "hard",
         cells: str = "hard",
@@ -94,7 +98,7 @@ class BagOfWords:
         mini_batch: bool = False,
     ) -> None:
         self.options: dict[str, Any] = {key: value for key, value in locals().items() if key != "self"}
-        for name, value in (("words", words), ("sample", sample), ("levels", levels)):
+        for name, value in (("words", words), ("sample", sample), ("levels", levels), ("scales", scales)):
             check_count(name, value, 1)
         for name, word, known in (
             ("encoding", encoding, ENCODINGS),
@@ -105,9 +109,10 @@ class BagOfWords:
             check_choice(name, word, known)
         if sigma is not None and not 0 < sigma < float("inf"):
             raise ValueError(f"sigma must be above 0 and finite, got {sigma}")
-        if encoding in {"vlad", "fisher"} and levels != 1:
-            raise ValueError(f"levels must be 1 for {encoding}, which is no histogram, got {levels}")
-        self.size = grid_size(side, side, patch=patch, stride=stride)
+        self.patches = _sides(patch, scales)
+        self.sizes = tuple(grid_size(side, side, patch=one, stride=stride) for one in self.patches)
+        self.size = self.sizes[0]
+        grids(self.sizes, sum(rows * columns for rows, columns in self.sizes), levels)
         self.geometry = Geometry((side, side), channels=1, interpolation="bicubic")
         self.images_a_pass = 16
 
@@ -161,31 +166,32 @@ class BagOfWords:
         """Rows (N, D), float32, of images (N, 1 or 3, side, side) in [0, 1]."""
         learned, options = self._asked(), self.options
         descriptors = self.describe(images)
+        over: dict[str, Any] = {"size": self.sizes, "levels": options["levels"]}
         if isinstance(learned, FisherVectors):
-            return normed(learned(descriptors), options["norm"])
+            return normed(learned(descriptors, **over), options["norm"])
         if options["encoding"] == "vlad":
-            return normed(vlad(descriptors, learned), options["norm"])
+            return normed(vlad(descriptors, learned, **over), options["norm"])
         found = []
         for some in torch.split(descriptors, max(1, CODES_AT_ONCE // (descriptors.shape[1] * len(learned)))):
             codes = encode(some, learned, how=options["encoding"], null=options["null"], sigma=options["sigma"])
-            pooled = {name: options[name] for name in ("levels", "pool", "norm")}
-            found.append(pyramid(codes, self.size, **pooled))
+            found.append(pyramid(codes, **over, pool=options["pool"], norm=options["norm"]))
         return torch.cat(found)
 
     def describe(self, images: Tensor) -> Tensor:
-        """Descriptors (N, P, 128) of images (N, 1 or 3, side, side) in [0, 1]."""
+        """Descriptors (N, P, 128) of images (N, 1 or 3, side, side) in [0, 1]: all of the smallest patches first."""
         if images.ndim == 4 and tuple(images.shape[-2:]) != self.geometry.size:
             told = " x ".join(map(str, self.geometry.size))
             raise ValueError(f"images must be {told} (see side), got {images.shape[-2]} x {images.shape[-1]}")
-        taken = {name: self.options[name] for name in ("patch", "stride", "orientation", "cells", "floor")}
-        return dense_sift(images, **taken, sigma=self.options["patch"] / 2)
+        taken = {name: self.options[name] for name in ("stride", "orientation", "cells", "floor")}
+        return torch.cat([dense_sift(images, patch=one, **taken, sigma=one / 2) for one in self.patches], dim=1)
 
     def word_map(self, images: Tensor) -> Tensor:
-        """The nearest word of every patch, (N, rows, columns), int64; the last number is the null word."""
+        """The nearest word of each of the smallest patches, (N, rows, columns), int64; the last is the null word."""
         learned = self._asked()
         if isinstance(learned, FisherVectors):
             raise ValueError("encoding must be another for a map of words: fisher has none")
-        codes = encode(self.describe(images), learned, null=self.options["null"])
+        rows, columns = self.size
+        codes = encode(self.describe(images)[:, : rows * columns], learned, null=self.options["null"])
         return codes.words.view(len(images), *self.size)
 
     @property
@@ -257,6 +263,14 @@ class BagOfWords:
             for batch in batches(images, self.geometry, batch_size=self.images_a_pass, workers=workers):
                 yield batch.indices, batch.images(), batch.errors
                 done(len(batch.indices) + len(batch.errors))
+
+
+def _sides(patch: int, scales: int) -> tuple[int, ...]:
+    """Sides of patches, each about the root of 2 larger than the one before."""
+    found = [patch]
+    for step in range(1, scales):
+        found.append(max(found[-1] + CELLS, CELLS * round(patch * 2 ** (step / 2) / CELLS)))
+    return tuple(found)
 
 
 def _own(dictionary: Dictionary) -> dict[str, Any]:

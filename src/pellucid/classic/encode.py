@@ -40,15 +40,19 @@ class Codes:
         weights: (N, P, k), float32; at least 0, but for llc.
         count: K + 1, words with the null word.
         dictionary: the hash of the words.
+        in_order: whether every patch names all words from 0 to K, so that weights are what `dense` gives.
     """
 
     words: Tensor
     weights: Tensor
     count: int
     dictionary: str
+    in_order: bool = False
 
     def dense(self) -> Tensor:
         """(N, P, K + 1), float32."""
+        if self.in_order:
+            return self.weights
         whole = self.weights.new_zeros(*self.words.shape[:2], self.count)
         return whole.scatter_add_(2, self.words, self.weights)
 
@@ -110,14 +114,15 @@ def encode(
         names, weights = _sparse(rows, makers[how], real)
         weights = weights if how == "llc" else weights.abs()
     flat = (~rows.any(dim=1)).nonzero()[:, 0]
-    if how in {"uncertainty", "kernel"}:
+    in_order = how in {"uncertainty", "kernel"}
+    if in_order:
         weights[flat] = 0
         weights[flat, real] = 1
     else:
         names[flat], weights[flat] = real, 0  # a name may stand several times here, the others counting nothing
         weights[flat, 0] = 1
     shape = (*descriptors.shape[:2], -1)
-    return Codes(names.view(shape), weights.view(shape), real + 1, dictionary.hash_)
+    return Codes(names.view(shape), weights.view(shape), real + 1, dictionary.hash_, in_order)
 
 
 def _gauss(squares: Tensor, sigma: float) -> Tensor:
@@ -135,10 +140,11 @@ def _gaussian(rows: Tensor, words: Tensor, sigma: float, null: str, *, is_shared
     """Names (one row, repeated) and weights (M, K + 1): of all words."""
     weights = rows.new_empty(len(rows), len(words))
     for start, some in blocks(rows, len(words)):
-        part = squared(some, words) / (-2 * max(sigma, 1e-12) ** 2)
+        part = squared(some, words).div_(-2 * max(sigma, 1e-12) ** 2)
         if null == "flat":
             part[:, -1] = -float("inf")
-        weights[start : start + len(some)] = part.softmax(dim=1) if is_shared else part.exp()
+        found = weights[start : start + len(some)]
+        torch.softmax(part, dim=1, out=found) if is_shared else torch.exp(part, out=found)
     return torch.arange(len(words), device=rows.device).expand(len(rows), -1), weights
 
 

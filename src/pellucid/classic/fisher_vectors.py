@@ -1,8 +1,8 @@
 """Fisher vectors: how an image would move the means and variances of a mixture of Gaussians towards itself.
 
-F. Perronnin, J. Sánchez, T. Mensink, "Improving the Fisher Kernel for Large-Scale Image Classification", ECCV 2010;
-J. Sánchez et al., "Image Classification with the Fisher Vector", International Journal of Computer Vision 105, 2013,
-equations 16 to 18. https://doi.org/10.1007/s11263-013-0636-x
+F. Perronnin, J. Sánchez, T. Mensink, "Improving the Fisher Kernel for Large-Scale Image Classification", ECCV 2010, of
+parts of an image in section 3.3; J. Sánchez et al., "Image Classification with the Fisher Vector", International
+Journal of Computer Vision 105, 2013, equations 16 to 18. https://doi.org/10.1007/s11263-013-0636-x
 """
 
 import math
@@ -15,7 +15,12 @@ from torch import Tensor
 from pellucid.checks import check_count
 
 from ._kept import hash_of
-from ._rows import as_descriptors, blocks, in_images
+from ._mixture import Mixture, learned, moments
+from ._parts import Size, grids, parts, upwards
+from ._rows import as_descriptors, in_images
+
+NUMBERS_AT_ONCE = 2**23
+"""Shares of patches in components that are held at a time; changes the memory, never the result."""
 
 
 class FisherVectors:
@@ -29,25 +34,38 @@ class FisherVectors:
         dimensions: d, main directions kept, at least 1; no more than D.
         sample: descriptors taken at random to learn from, at most; at least 1.
         root: whether numbers are replaced by their roots, signs kept.
+        iterations: steps of expectation and maximisation, at most; at least 1.
     """
 
-    def __init__(self, *, components: int = 64, dimensions: int = 64, sample: int = 100_000, root: bool = True) -> None:
-        for name, value in (("components", components), ("dimensions", dimensions), ("sample", sample)):
+    def __init__(
+        self,
+        *,
+        components: int = 64,
+        dimensions: int = 64,
+        sample: int = 100_000,
+        root: bool = True,
+        iterations: int = 30,
+    ) -> None:
+        for name, value in (
+            ("components", components),
+            ("dimensions", dimensions),
+            ("sample", sample),
+            ("iterations", iterations),
+        ):
             check_count(name, value, 1)
         self.components, self.dimensions, self.sample, self.root = components, dimensions, sample, root
+        self.iterations = iterations
 
     def fit(self, descriptors: Tensor, *, generator: torch.Generator | None = None) -> "FisherVectors":
-        """Learn directions (PCA) and mixture (by scikit-learn, begun from a k-means).
+        """Learn directions (PCA) and mixture, begun from a k-means.
 
         Args:
             descriptors: (..., D), float, of training images alone; zeros are left out.
-            generator: of the sample and of the mixture's start; None is seed 0.
+            generator: of the sample and of the k-means' start; None is seed 0.
 
         Raises:
-            ValueError: fewer descriptors that are not zeros than components, or more dimensions than they have.
+            ValueError: fewer different descriptors that are not zeros than components, or more dimensions than theirs.
         """
-        from sklearn.mixture import GaussianMixture
-
         rows = as_descriptors(descriptors).float()
         rows = rows[rows.any(dim=1)]
         if len(rows) < max(2, self.components):
@@ -64,42 +82,52 @@ class FisherVectors:
         turned = torch.linalg.eigh(centred.T @ centred)[1].flip(1)[:, : self.dimensions]
         largest = turned.gather(0, turned.abs().argmax(dim=0, keepdim=True))
         self.axes_ = (turned * largest.sign()).float()  # (D, d), each with its largest number above 0
-        shown = (centred.float() @ self.axes_).cpu().double().numpy()
-        mixture = GaussianMixture(self.components, covariance_type="diag", random_state=seed, reg_covar=1e-6)
-        mixture.fit(shown)
-        learned = (mixture.weights_, mixture.means_, mixture.covariances_**0.5)
-        self.shares_, self.means_, self.deviations_ = (torch.from_numpy(one).float().to(rows.device) for one in learned)
+        mixture = learned(centred.float() @ self.axes_, self.components, self.iterations, seed)
+        self.shares_, self.means_, self.deviations_ = mixture.shares, mixture.means, mixture.deviations
         self.hash_ = hash_of({name: getattr(self, name) for name in LEARNED})
         return self
 
     @torch.no_grad()
-    def __call__(self, descriptors: Tensor) -> Tensor:
-        """Fisher vectors (N, 2 * K * d), float32, of norm 1, of descriptors (N, P, D); zeros for an image of zeros.
+    def __call__(self, descriptors: Tensor, *, size: Size | None = None, levels: int = 1) -> Tensor:
+        """Fisher vectors of images, or of all parts of a spatial pyramid over each.
 
-        First what moves the means, component by component, then what moves the deviations.
+        Args:
+            descriptors: (N, P, D), float; zeros count nothing.
+            size: rows and columns of the P patches, or several such, as of `pyramid`; needed for more than one level.
+            levels: L: the whole, 2 x 2 parts, 4 x 4 parts, ...; at least 1.
+
+        Returns:
+            (N, parts * 2 * K * d), float32, of norm 1, zeros for an image of zeros: level by level, part by part (row
+            by row), each part of equal norm; in it what moves the means, component by component, then the deviations.
+
+        Raises:
+            ValueError: not fitted, of another width, or size and levels do not fit the patches.
         """
         if not hasattr(self, "means_"):
             raise ValueError("the mixture must be fitted on descriptors first: call fit(descriptors)")
         whole = in_images(descriptors, len(self.origin_)).float()
-        return torch.stack([self._one(rows[rows.any(dim=1)]) for rows in whole])
+        patches = whole.shape[1]
+        known = grids(size, patches, levels)
+        part = parts(known, 2 ** (levels - 1)).to(whole.device)  # (P,)
+        some = torch.split(whole, max(1, NUMBERS_AT_ONCE // (patches * self.components)))
+        return torch.cat([self._vectors(images, part, levels) for images in some])
 
-    def _one(self, rows: Tensor) -> Tensor:
-        """Of the descriptors (P, D) of one image."""
-        count, width = self.means_.shape
-        means, deviations = (part.to(rows) for part in (self.means_, self.deviations_))
-        shares = self.shares_.to(rows)
-        first, second = rows.new_zeros(count, width), rows.new_zeros(count, width)
-        for _, some in blocks(rows, count * width):
-            shown = (some - self.origin_.to(rows)) @ self.axes_.to(rows)
-            apart = (shown[:, None] - means) / deviations  # (p, K, d)
-            likely = shares.log() - deviations.log().sum(dim=1) - 0.5 * apart.square().sum(dim=2)  # (p, K)
-            near = likely.softmax(dim=1)[..., None]
-            first += (near * apart).sum(dim=0)
-            second += (near * (apart.square() - 1)).sum(dim=0)
-        roots = shares.sqrt()[:, None] * max(1, len(rows))
-        flat = torch.cat([(first / roots).flatten(), (second / roots / math.sqrt(2)).flatten()])
+    def _vectors(self, whole: Tensor, part: Tensor, levels: int) -> Tensor:
+        """Of a few images (n, P, D); part (P,) is the finest one of each patch."""
+        means, deviations, shares = (one.to(whole) for one in (self.means_, self.deviations_, self.shares_))
+        rows = (whole - self.origin_.to(whole)) @ self.axes_.to(whole)  # (n, P, d)
+        near = Mixture(shares, means, deviations).near(rows.flatten(0, 1))[0].view(*rows.shape[:2], -1)
+        near.mul_(whole.any(dim=2, keepdim=True))
+        places = [part == number for number in range(4 ** (levels - 1))]
+        finest = torch.stack([moments(near[:, place], rows[:, place]) for place in places], dim=1)
+        sums = torch.cat(upwards(finest, levels), dim=1)  # (n, parts, K, 2d + 1)
+        first, second, total = torch.split(sums, [rows.shape[2], rows.shape[2], 1], dim=3)
+        apart = (first - means * total) / deviations
+        wider = (second - 2 * means * first + (means.square() - deviations.square()) * total) / deviations.square()
+        roots = shares.sqrt()[:, None] * total.sum(dim=2, keepdim=True).clamp(min=1)
+        flat = torch.cat([(apart / roots).flatten(2), (wider / roots / math.sqrt(2)).flatten(2)], dim=2)
         flat = flat.sign() * flat.abs().sqrt() if self.root else flat
-        return F.normalize(flat, dim=0)
+        return F.normalize(F.normalize(flat, dim=2).flatten(1), dim=1)
 
 
 LEARNED = ("origin_", "axes_", "shares_", "means_", "deviations_")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pellucid.checks import check_choice, check_count, check_images
 
-from .align import KINDS, LEAST, Alignment, align
+from .align import KINDS, LEAST, Alignment, aligned
 from .dense_sift import dense_sift, grid
 from .match import match
 
@@ -24,7 +24,7 @@ class MatchedImages:
         first: (M, 2), float, the patches' middles in the first picture, row and column, in pixels.
         second: (M, 2), those in the second.
         ratio: (M,), in [0, 1], the match's distance over the runner-up's; small is sure.
-        alignment: what brings one picture onto the other, and which matches agree; None where they are too few.
+        alignment: what brings one picture onto the other, and which matches agree; None where they fix none.
     """
 
     first: Tensor
@@ -91,5 +91,5 @@ def match_images(
     starts, ends = here[pairs.first] + middle, there[pairs.second] + middle  # (M, 2)
     alignment = None
     if len(pairs) >= LEAST[kind]:
-        alignment = align(starts, ends, kind=kind, tolerance=tolerance, generator=generator)
+        alignment = aligned(starts, ends, kind, tolerance=tolerance, generator=generator)
     return MatchedImages(starts, ends, pairs.ratio, alignment)

@@ -4,14 +4,13 @@ S. Lazebnik, C. Schmid, J. Ponce, "Beyond Bags of Features: Spatial Pyramid Matc
 Categories", CVPR 2006, equation 3. https://doi.org/10.1109/CVPR.2006.68
 """
 
-from functools import cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pellucid.checks import check_choice, check_count
+from pellucid.checks import check_choice
 
+from ._parts import Size, grids, parts, upwards
 from .encode import Codes
 
 POOLS = ("sum", "mean", "max")
@@ -23,7 +22,7 @@ NORMS = ("l2", "l1", "root", "none")
 @torch.no_grad()
 def pyramid(
     codes: Codes,
-    size: tuple[int, int],
+    size: Size,
     *,
     levels: int = 3,
     pool: str = "sum",
@@ -38,7 +37,7 @@ def pyramid(
 
     Args:
         codes: of P patches, from `encode`.
-        size: rows and columns of the patches, which are P together; as the grid of `dense_sift` has them.
+        size: rows and columns of the patches, P together, as of `dense_sift`; or several such, one grid after another.
         levels: L: the whole, 2 x 2 parts, 4 x 4 parts, ...; at least 1.
         pool: sum, mean (over the part's patches) or max.
         norm: of a whole row: l2, l1, root (of l1's sizes, signs kept: its norm is 1) or none; zeros stay zeros.
@@ -54,21 +53,17 @@ def pyramid(
     """
     check_choice("pool", pool, POOLS)
     check_choice("norm", norm, NORMS)
-    check_count("levels", levels, 1)
-    rows, columns = size
-    count, patches = codes.words.shape[:2]
-    if rows * columns != patches:
-        raise ValueError(f"size must be rows and columns of the {patches} patches, got {rows} x {columns}")
-    if min(rows, columns) < 2 ** (levels - 1):
-        raise ValueError(f"levels must leave each part a patch, got {levels} for {rows} x {columns} patches")
-    found = []
-    for level in range(levels):
-        part = _parts(rows, columns, 2**level).to(codes.words.device)  # (P,)
-        pooled = _pooled(codes, part, 4**level, pool)  # (N, parts, words)
-        pooled = pooled if null else pooled[..., :-1]
-        weight = 0.5 ** (levels - max(level, 1)) if weighted and levels > 1 else 1.0
-        found.append(pooled.reshape(count, -1) * weight)
-    return normed(torch.cat(found, dim=1), norm)
+    known = grids(size, codes.words.shape[1], levels)
+    part = parts(known, 2 ** (levels - 1)).to(codes.words.device)  # (P,)
+    finest = _pooled(codes, part, 4 ** (levels - 1), is_max=pool == "max")  # (N, parts, words)
+    finest = finest if null else finest[..., :-1]
+    found = upwards(finest, levels, is_max=pool == "max")
+    if pool == "mean":
+        patches = upwards(torch.bincount(part, minlength=finest.shape[1])[None, :, None], levels)
+        found = [pooled / here for pooled, here in zip(found, patches, strict=True)]
+    if weighted and levels > 1:
+        found = [pooled * 0.5 ** (levels - max(level, 1)) for level, pooled in enumerate(found)]
+    return normed(torch.cat([pooled.flatten(1) for pooled in found], dim=1), norm)
 
 
 def normed(rows: Tensor, norm: str) -> Tensor:
@@ -81,23 +76,16 @@ def normed(rows: Tensor, norm: str) -> Tensor:
     return even.sign() * even.abs().sqrt() if norm == "root" else even
 
 
-@cache
-def _parts(rows: int, columns: int, sides: int) -> Tensor:
-    """The part each patch lies in, (P,), int64, of sides x sides parts."""
-    down, across = (((torch.arange(long) * 2 + 1) * sides) // (2 * long) for long in (rows, columns))
-    return (down[:, None] * sides + across).flatten()
-
-
-def _pooled(codes: Codes, part: Tensor, parts: int, pool: str) -> Tensor:
-    """(N, parts, words)."""
-    count, patches, _ = codes.words.shape
+def _pooled(codes: Codes, part: Tensor, boxes: int, *, is_max: bool) -> Tensor:
+    """Sums, or maxima, over the patches of each part, (N, parts, words); part (P,) is each patch's own."""
+    count = len(codes.words)
+    if codes.in_order and is_max:
+        return torch.stack([codes.weights[:, part == number].amax(dim=1) for number in range(boxes)], dim=1)
+    if codes.in_order:
+        return torch.nn.functional.one_hot(part, boxes).T.to(codes.weights) @ codes.weights
     place = (part[:, None] * codes.count + codes.words).view(count, -1)
-    whole = codes.weights.new_zeros(count, parts * codes.count)
+    whole = codes.weights.new_zeros(count, boxes * codes.count)
     values = codes.weights.reshape(count, -1)
-    if pool == "max":
-        return whole.scatter_reduce_(1, place, values, "amax", include_self=True).view(count, parts, -1)
-    whole = whole.scatter_add_(1, place, values).view(count, parts, -1)
-    if pool == "mean":
-        whole = whole / torch.bincount(part, minlength=parts)[:, None]
-    assert patches == len(part)
-    return whole
+    if is_max:
+        return whole.scatter_reduce_(1, place, values, "amax", include_self=True).view(count, boxes, -1)
+    return whole.scatter_add_(1, place, values).view(count, boxes, -1)

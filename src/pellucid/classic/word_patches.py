@@ -40,7 +40,7 @@ class WordPatches:
 def word_patches(
     bag: BagOfWords, images: ImageSet, words: Sequence[int], *, top: int = 9, workers: int | None = None
 ) -> WordPatches:
-    """Find the patches of a set that lie nearest to words; of one picture only the nearest to each.
+    """Find the patches of a set, the smallest size, that lie nearest to words; of one picture only the nearest to each.
 
     Args:
         bag: fitted.
@@ -84,7 +84,7 @@ class _Search:
         """Look at a few more pictures; numbers (n,) are their places in the set."""
         maps = self.bag.word_map(pictures).flatten(1)  # (n, P)
         self.counts += torch.bincount(maps.flatten(), minlength=len(self.counts))
-        descriptors = self.bag.describe(pictures)
+        descriptors = self.bag.describe(pictures)[:, : maps.shape[1]]
         for row, word in enumerate(self.words):
             far = squared(descriptors.flatten(0, 1).float(), self.centres[word : word + 1]).view(maps.shape).sqrt()
             far, place = far.masked_fill_(maps != word, float("inf")).min(dim=1)  # (n,)

@@ -40,6 +40,8 @@ VERBS = (
     "learn",
     "index",
     "search",
+    "match",
+    "words",
     "solve",
     "zoo",
     "demo",

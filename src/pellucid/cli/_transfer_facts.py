@@ -1,6 +1,5 @@
 """What one `pellucid transfer` found, in words and numbers."""
 
-from statistics import fmean, stdev
 from typing import Any
 
 import torch
@@ -10,10 +9,12 @@ from pellucid.features.probes import OriginScore
 from pellucid.report import Fact
 
 from ._shared import counted
+from ._transfer_classic import classic_facts, classic_numbers
 from ._transfer_found import Found
+from ._transfer_model import summed, told_of
 from ._transfer_origins import NAMES as ORIGINS
 from ._transfer_origins import Origins
-from ._transfer_trials import NAMES, Trial
+from ._transfer_trials import NAMES, Trial, repeated
 
 HEAD = ("layer", "probe", "cross-validated", "test accuracy", "chosen", "values", "normalised", "seconds")
 RIGHT = (2, 3, 5, 7)
@@ -39,13 +40,6 @@ def table_rows(found: Found) -> list[list[str]]:
     return rows
 
 
-def repeated(trial: Trial) -> str:
-    """Mean and standard deviation over the drawn splits."""
-    if len(trial.repeats) == 1:
-        return percent(trial.repeats[0])
-    return f"{100 * fmean(trial.repeats):.1f} ± {100 * stdev(trial.repeats):.1f} %"
-
-
 def facts(found: Found) -> list[Fact]:
     """The things worth knowing, each a sentence that stands alone."""
     best = found.best
@@ -56,7 +50,8 @@ def facts(found: Found) -> list[Fact]:
             f"to learn from, it is right in {repeated(best)} (mean and standard deviation)."
         )
         told.append(Fact("Drawn splits", repeated(best), text))
-    return [*told, _layers(found), *_origins(found), _twins(found), *_kept(found)]
+    kept = Fact("As a model", "OUT/model" if found.kept.model else "none", told_of(found.kept))
+    return [*told, kept, _layers(found), *classic_facts(found), *_origins(found), _twins(found), *_kept(found)]
 
 
 def summary(found: Found) -> dict[str, Any]:
@@ -70,6 +65,7 @@ def summary(found: Found) -> dict[str, Any]:
         "computed": found.rows.computed,
         "unreadable": len(found.rows.errors),
         "best": _numbers(found.best),
+        "model": summed(found.kept),
         "trials": [_numbers(trial) for trial in found.trials.rows],
         "twins": {
             "layer": twins.layer,
@@ -87,6 +83,7 @@ def summary(found: Found) -> dict[str, Any]:
                 for one, other, distance, same in zip(twins.train, twins.test, twins.distances, twins.same, strict=True)
             ],
         },
+        "classic": classic_numbers(found),
         "origins": None if found.origins is None else _origin_numbers(found.origins),
         "facts": [fact.text for fact in facts(found)],
     }
@@ -103,6 +100,7 @@ def _origin_numbers(origins: Origins) -> dict[str, Any]:
 def _numbers(trial: Trial) -> dict[str, Any]:
     return {
         "layer": trial.layer,
+        "is_classic": trial.is_classic,
         "dimension": trial.dimension,
         "probe": trial.kind,
         "normalise": trial.normalise,
@@ -128,7 +126,7 @@ def _best(found: Found) -> str:
 def _layers(found: Found) -> Fact:
     """How much the layer matters, by the best of each."""
     by_layer: dict[str, Trial] = {}
-    for trial in found.trials.rows:
+    for trial in found.trials.deep:
         known = by_layer.get(trial.layer)
         by_layer[trial.layer] = trial if known is None or trial.fit.score > known.fit.score else known
     order = sorted(by_layer.values(), key=lambda trial: -trial.fit.score)

@@ -1,10 +1,11 @@
-"""What one `pellucid transfer` leaves: tables, numbers, the page and the best probe."""
+"""What one `pellucid transfer` leaves: tables, numbers, the page, the best probe and its model."""
 
 import csv
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pellucid import models
 from pellucid.features.probes import save_probe
 from pellucid.files import write_json
 from pellucid.records import Record, record
@@ -26,18 +27,33 @@ def written(folder: Path, model: "Model", args: Namespace, found: Found) -> None
     write_json(folder / "summary.json", {**summary(found), "record": made.json()})
     write_json(folder / "record.json", made.json())
     save_probe(found.best.fit.probe, folder / "probe", about=found.about(args.pool))
+    if found.kept.model is not None:
+        models.save(found.kept.model, folder / "model", record=made.json())
     page = transfer_page(found, made, model)
     (folder / "index.html").write_text(page, "utf-8", "backslashreplace")
 
 
 def _record(model: "Model", args: Namespace, found: Found) -> Record:
-    names = ("pool", "folds", "repeats", "origins", "near", "held", "shown", "map", "class_level", "store")
+    names = (
+        "pool",
+        "folds",
+        "repeats",
+        "origins",
+        "near",
+        "held",
+        "shown",
+        "map",
+        "class_level",
+        "store",
+        "classic",
+    )
     options = {
-        "layers": list(dict.fromkeys(trial.layer for trial in found.trials.rows)),
+        "layers": list(dict.fromkeys(trial.layer for trial in found.trials.deep)),
         "probe": names_of(args.probe),
         "normalise": names_of(args.normalise),
         "costs": list(costs_of(args.costs)),
         **{name: getattr(args, name) for name in names},
+        "words": found.words.count if found.words else None,
     }
     sets = found.rows.sets
     told = {

@@ -12,9 +12,11 @@ from pellucid.audit.neighbours import near_limit, nearest_of_class
 from pellucid.features import near_duplicates
 from pellucid.metrics import Interval, proportion
 
+from ._transfer_model import Kept, kept
 from ._transfer_origins import Origins, origins_of
 from ._transfer_sets import Rows, Sets, filled, layers_of
-from ._transfer_trials import Trial, Trials, tried
+from ._transfer_trials import Trial, Trials, drawn, tried
+from ._transfer_words import Words, words_of
 
 if TYPE_CHECKING:
     from pellucid.models import Model
@@ -58,6 +60,8 @@ class Found:
     twins: Twins
     map: FeatureMap | None  # of test pictures by the best layer; None for a few, or where none was asked for
     origins: Origins | None  # None where none were asked for
+    kept: Kept  # the model that is left
+    words: Words | None  # visual words; None where they were not asked for
 
     @property
     def best(self) -> Trial:
@@ -75,8 +79,9 @@ class Found:
 def found_of(model: "Model", sets: Sets, args: Namespace) -> Found:
     """Everything, in order."""
     rows = filled(model, sets, args)
-    layers = layers_of(model, args.layers)
-    trials = tried(rows, layers, args)
+    layers, draws = layers_of(model, args.layers), drawn(rows, args)
+    words = words_of(rows, args, draws) if args.classic else None
+    trials = tried(rows, layers, args, draws, words)
     name = str(model.source.get("spec") or model.source.get("architecture") or "model")
     wrong = int((trials.best.predicted != rows.targets[rows.test]).sum())
     return Found(
@@ -88,6 +93,8 @@ def found_of(model: "Model", sets: Sets, args: Namespace) -> Found:
         twins=_twins(rows, trials.best, args),
         map=_map(rows, trials.best, args),
         origins=origins_of(model, rows, trials.best.layer, args) if args.origins else None,
+        kept=kept(model, rows, trials, args),
+        words=words,
     )
 
 

@@ -14,10 +14,11 @@ from pellucid.records import Record
 from pellucid.report import PointPicture, Range, Section
 
 from ._shared import counted
-from ._transfer_facts import HEAD, RIGHT, facts, origin_share, repeated, table_rows
+from ._transfer_classic import classic_sections
+from ._transfer_facts import HEAD, RIGHT, facts, origin_share, table_rows
 from ._transfer_found import Found, Mistake
 from ._transfer_origins import NAMES as ORIGINS
-from ._transfer_trials import NAMES, Trial
+from ._transfer_trials import NAMES, Trial, repeated
 
 if TYPE_CHECKING:
     from pellucid.models import Model
@@ -36,7 +37,13 @@ def transfer_page(found: Found, made: Record, model: "Model") -> str:
     subtitle = (
         f"Learned from {counted(found.trials.train, 'picture')} of {made.data['path']}{split}{told}, on {when} UTC"
     )
-    sections = [_layers(found), _confusions(found), *_mistakes(found, model), *_twins(found, model)]
+    sections = [
+        _layers(found),
+        *classic_sections(found),
+        _confusions(found),
+        *_mistakes(found, model),
+        *_twins(found, model),
+    ]
     sections += [*_map(found, model), *_origins(found), _classes(found)]
     if found.rows.errors:
         lines = report.plain_list([f"{error.file}: {error.reason}" for error in found.rows.errors])
@@ -52,6 +59,7 @@ def _layers(found: Found) -> Section:
     figure = report.ranges(rows, told, x="test pictures told right (%)", width=6.2)
     body = report.drawings([(figure, told + "; the marked one was chosen by cross-validation.")])
     told = "← did best in cross-validation; values: of a row of features"
+    told += "; visual words: without any network, for comparison" if found.words else ""
     body += report.table(HEAD, table_rows(found), told, numbers=RIGHT, whole=(0, 1, 4))
     lead = (
         "Each layer's features are one row a picture; a probe learns the classes from the training rows. Its options "

@@ -2,13 +2,16 @@
 
 import time
 from argparse import Namespace
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, stdev
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from pellucid import data
+from pellucid.audit.words import percent
 from pellucid.checks import check_choice, check_count
 from pellucid.data import Fold
 from pellucid.features.normaliser import HOWS
@@ -27,6 +30,8 @@ from pellucid.metrics import Interval, proportion
 from pellucid.progress import steps
 
 from ._transfer_sets import Rows
+from ._transfer_words import NAME as WORDS
+from ._transfer_words import Words
 
 NAMES = {
     "svm": "linear SVM",
@@ -39,6 +44,9 @@ NAMES = {
 
 NEIGHBOURS = (1, 3, 5, 10, 20)
 """k that are tried."""
+
+Split: TypeAlias = tuple[Tensor, Tensor]
+"""Rows learned from, (n,), and rows judged on, (m,), both int64."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,7 @@ class Trial:
     accuracy: Interval  # of the test rows
     seconds: float  # of choosing and fitting
     repeats: tuple[float, ...]  # test accuracies of the seeded splits, options chosen anew in each
+    is_classic: bool = False  # of rows that no network made: for comparison, never the best
 
     @property
     def name(self) -> str:
@@ -81,7 +90,18 @@ class Trials:
     @property
     def best(self) -> Trial:
         """The one that did best over the folds of the training pictures; of equal ones the first."""
-        return max(self.rows, key=lambda trial: trial.fit.score)
+        return max(self.deep, key=lambda trial: trial.fit.score)
+
+    @property
+    def deep(self) -> tuple[Trial, ...]:
+        """Those on layers of the network."""
+        return tuple(trial for trial in self.rows if not trial.is_classic)
+
+    @property
+    def classic(self) -> Trial | None:
+        """The best of those without a network; None where none was asked for."""
+        rows = [trial for trial in self.rows if trial.is_classic]
+        return max(rows, key=lambda trial: trial.fit.score, default=None)
 
 
 def check_asked(args: Namespace) -> None:
@@ -112,43 +132,74 @@ def costs_of(words: str) -> tuple[float, ...]:
         raise ValueError(f"costs must be numbers between commas, got {words!r}") from error
 
 
-def tried(rows: Rows, layers: Sequence[str], args: Namespace) -> Trials:
-    """Every probe on every layer."""
+def tried(
+    rows: Rows, layers: Sequence[str], args: Namespace, draws: Sequence[Split], words: Words | None = None
+) -> Trials:
+    """Every probe on every layer, and on visual words where there are any.
+
+    Args:
+        rows: pictures.
+        layers: of the network.
+        args: probes, normalisations, folds, costs.
+        draws: drawn splits, from `drawn`.
+        words: of the split given and of every drawn one.
+    """
     kinds, hows = names_of(args.probe), names_of(args.normalise)
-    draws = [_drawn(rows, args.seed + number) for number in range(args.repeats)]
     found = []
-    with steps("fitting", len(layers) * len(hows) * len(kinds) * (1 + len(draws))) as done:
+    with steps("fitting", (len(layers) + bool(words)) * len(hows) * len(kinds) * (1 + len(draws))) as done:
         for layer in layers:
             features = rows.features(layer, args.pool)
             for how in hows:
                 for kind in kinds:
-                    found.append(_trial((layer, kind, how), features, rows, args, draws=draws, done=done))
+                    by_split = [features] * (1 + len(draws))
+                    found.append(_trial((layer, kind, how), by_split, rows, args, draws=draws, done=done))
+        if words is not None:
+            for how in hows:
+                for kind in kinds:
+                    own = (words.features(split) for split in range(1 + len(draws)))
+                    trial = _trial((WORDS, kind, how), own, rows, args, draws=draws, done=done)
+                    found.append(replace(trial, is_classic=True))
     return Trials(tuple(found), len(rows.train), len(rows.test))
+
+
+def drawn(rows: Rows, args: Namespace) -> list[Split]:
+    """As many splits of all pictures as were asked for: of each class as many to learn from as in the split given."""
+    return [_drawn(rows, args.seed + number) for number in range(args.repeats)]
+
+
+def repeated(trial: Trial) -> str:
+    """Mean and standard deviation over the drawn splits."""
+    if len(trial.repeats) == 1:
+        return percent(trial.repeats[0])
+    return f"{100 * fmean(trial.repeats):.1f} ± {100 * stdev(trial.repeats):.1f} %"
 
 
 def _trial(
     names: tuple[str, str, str],
-    features: Tensor,
+    features: Iterable[Tensor],
     rows: Rows,
     args: Namespace,
     *,
-    draws: Sequence[tuple[Tensor, Tensor]],
+    draws: Sequence[Split],
     done: Callable[[int], None],
 ) -> Trial:
+    """Features are those of the split given, then of each drawn one."""
     layer, kind, how = names
+    by_split = iter(features)
+    own = next(by_split)
     start = time.perf_counter()
-    fit = _fitted((kind, how), features, rows, rows.train, args)
+    fit = _fitted((kind, how), own, rows, rows.train, args)
     seconds = time.perf_counter() - start
     done(1)
-    predicted = fit.probe.predict(features[rows.test])
+    predicted = fit.probe.predict(own[rows.test])
     hits = int((predicted == rows.targets[rows.test]).sum())
     repeats = []
-    for train, test in draws:
-        again = _fitted((kind, how), features, rows, train, args).probe.predict(features[test])
+    for (train, test), other in zip(draws, by_split, strict=True):
+        again = _fitted((kind, how), other, rows, train, args).probe.predict(other[test])
         repeats.append(float((again == rows.targets[test]).double().mean()))
         done(1)
     accuracy = proportion(hits, len(rows.test))
-    return Trial(layer, features.shape[1], kind, how, fit, predicted, accuracy, seconds, tuple(repeats))
+    return Trial(layer, own.shape[1], kind, how, fit, predicted, accuracy, seconds, tuple(repeats))
 
 
 def _fitted(names: tuple[str, str], features: Tensor, rows: Rows, train: Tensor, args: Namespace) -> Fit:
@@ -156,7 +207,7 @@ def _fitted(names: tuple[str, str], features: Tensor, rows: Rows, train: Tensor,
     kind, how = names
     some, targets = features[train], rows.targets[train]
     contents = [rows.contents[row] for row in train.tolist()]
-    splits = _folds(targets, contents, rows.classes, args)
+    splits = folds_of(targets, contents, rows.classes, args)
     if kind in {"svm", "rbf", "logistic"}:
         made: dict[str, Searched] = {
             "svm": LinearSVM(normalise=how),
@@ -191,7 +242,7 @@ def _neighbours(how: str, some: Tensor, targets: Tensor, splits: Sequence[Fold])
     return Fit(whole, f"k = {count}", best[0])
 
 
-def _folds(targets: Tensor, contents: Sequence[str], classes: Sequence[str], args: Namespace) -> list[Fold]:
+def folds_of(targets: Tensor, contents: Sequence[str], classes: Sequence[str], args: Namespace) -> list[Fold]:
     """Folds, every class in proportion, equal files together; the same for every probe and layer."""
     counts = targets.bincount()
     small = int(torch.where(counts > 0, counts, counts.max() + 1).argmin())
@@ -204,7 +255,7 @@ def _folds(targets: Tensor, contents: Sequence[str], classes: Sequence[str], arg
     return data.k_folds(targets, folds=args.folds, contents=contents, generator=source)
 
 
-def _drawn(rows: Rows, seed: int) -> tuple[Tensor, Tensor]:
+def _drawn(rows: Rows, seed: int) -> Split:
     """Training and test rows drawn from all: of each class as many to learn from as in the split given."""
     source = torch.Generator().manual_seed(seed)
     sizes = rows.targets[rows.train].bincount(minlength=len(rows.classes)).tolist()

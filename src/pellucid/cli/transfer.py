@@ -6,11 +6,14 @@ nothing the second time. All that is chosen is chosen by cross-validation of tra
 once.
 
 OUT gets index.html to look at, layers.csv (a row a layer and probe), predictions.csv (of the best), summary.json,
-record.json, and probe, the best one. For example:
+record.json, probe, the best one, and model, a MODEL for every other verb: the network up to the probed layer, and the
+probe. For example:
 
   pellucid transfer MODEL photos/ -o reuse
   pellucid transfer MODEL photos/ --layers features.11,features.18 --probe svm,knn,mlp -o reuse
   pellucid transfer MODEL photos/ other-photos/ --repeats 5 -o reuse
+  pellucid predict reuse/model more-photos/
+  pellucid transfer MODEL photos/ --classic -o reuse              beside it what can be told without any network
 """
 
 import sys
@@ -34,6 +37,7 @@ def arguments(parser: "ArgumentParser") -> None:
     from pellucid.features.probes import COSTS
 
     from ._transfer_trials import NAMES
+    from ._transfer_words import MOST, USUAL
 
     parser.formatter_class = RawDescriptionHelpFormatter
     model_arguments(parser)
@@ -55,6 +59,10 @@ def arguments(parser: "ArgumentParser") -> None:
     parser.add_argument("--repeats", type=int, default=0, help=repeats)
     origins = "also compare with raw pixels and so many untrained networks, by nearest neighbours; 0 for none"
     parser.add_argument("--origins", type=int, default=0, help=origins)
+    classic = "also tell the same pictures by visual words of dense SIFT, without any network; for comparison"
+    parser.add_argument("--classic", action="store_true", help=classic)
+    words = f"how many visual words --classic learns from the training pictures, 2 to {MOST} (default: {USUAL})"
+    parser.add_argument("--words", type=int | None, default=None, help=words)
     parser.add_argument("--split", type=str, default="", help="split of TRAIN to learn from; train where there is one")
     told = "split to judge on; of TEST, or of TRAIN: test, val or else a part held out"
     parser.add_argument("--test-split", type=str, default="", help=told)
@@ -77,13 +85,14 @@ def arguments(parser: "ArgumentParser") -> None:
 
 def run(args: Namespace) -> int:
     """Features, probes, a table; the page and the best probe."""
-    from pellucid.checks import check_choice, check_range
+    from pellucid.checks import check_choice, check_count, check_range
     from pellucid.files import check_new_folder, new_folder
 
     from ._transfer_files import written
     from ._transfer_found import found_of
     from ._transfer_sets import opened
     from ._transfer_trials import check_asked
+    from ._transfer_words import MOST
 
     check_new_folder(args.out, force=args.force, command="transfer")
     check_asked(args)
@@ -92,6 +101,10 @@ def run(args: Namespace) -> int:
     if args.near is not None:
         check_range("near", args.near, 0, 2)
     check_range("origins", args.origins, 0, 20)
+    if args.words is not None:
+        check_count("words", args.words, 2, MOST)
+        if not args.classic:
+            raise ValueError("words needs --classic, which learns them; leave --words out or add --classic")
     if not 0 < args.held < 1:
         raise ValueError(f"held must be between 0 and 1, such as 0.3, got {args.held}")
     sets = opened(args)

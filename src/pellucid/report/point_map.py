@@ -26,6 +26,9 @@ SIDE = 1000
 EDGE = 0.04
 """Room left at each side, as a share."""
 
+LEAST = 0.5
+"""Height of the drawing, as a share of its width, where the points lie nearly along a line."""
+
 THUMBNAIL = 72
 """Side of a point's picture, in pixels."""
 
@@ -59,14 +62,16 @@ def point_map(
     """
     _check(points, targets, names, pictures)
     spots = _placed(points.detach().cpu().double().numpy())
+    height = max(LEAST * SIDE, float(np.ptp(spots[:, 1])) + 2 * EDGE * SIDE)
+    spots[:, 1] -= (SIDE - height) / 2
     kinds = targets.cpu().numpy()
     said = f"{label}: {len(spots):,} points" + (f" of {len(names)} classes" if names else "")
-    drawing = Markup('<svg viewBox="0 0 {0} {0}" role="img" aria-label="{1}">{2}</svg>').format(
-        SIDE, said, Markup(_marks(spots, kinds))
+    drawing = Markup('<svg viewBox="0 0 {} {:.1f}" role="img" aria-label="{}">{}</svg>').format(
+        SIDE, height, said, Markup(_marks(spots, kinds))
     )
     told = [names[kind] if kind >= 0 else "no class" for kind in kinds.tolist()]
     order = sorted(pictures, key=lambda one: (kinds[one.row], spots[one.row, 0]))  # as keys go through them
-    choices = _choices(order, spots, told, label) if order else Markup("")
+    choices = _choices(order, spots / (SIDE, height), told, label) if order else Markup("")
     return Markup('<div class="map"><div class="plane">{}{}</div>{}</div>').format(
         drawing, choices, _legend(kinds, names)
     )
@@ -116,9 +121,9 @@ def _marks(spots: np.ndarray, kinds: np.ndarray) -> str:
     return "".join(parts)
 
 
-def _choices(pictures: Sequence[PointPicture], spots: np.ndarray, names: Sequence[str], label: str) -> Markup:
-    """The points as the choices of a form, each with its picture, which lies in a sheet that all share."""
-    group = f"map-{crc32(f'{label}{len(spots)}'.encode()):08x}"
+def _choices(pictures: Sequence[PointPicture], shares: np.ndarray, names: Sequence[str], label: str) -> Markup:
+    """The points, by shares (N, 2) of the drawing, as choices of a form, each with its part of a sheet of pictures."""
+    group = f"map-{crc32(f'{label}{len(shares)}'.encode()):08x}"
     columns = math.ceil(math.sqrt(len(pictures)))
     share = 100 / max(1, columns - 1)
     point = Markup(
@@ -128,7 +133,7 @@ def _choices(pictures: Sequence[PointPicture], spots: np.ndarray, names: Sequenc
     )
     parts = []
     for place, one in enumerate(pictures):
-        x, y = (spots[one.row] * 100 / SIDE).tolist()
+        x, y = (100 * shares[one.row]).tolist()
         down, across = divmod(place, columns)
         side = f"{'r' if x > 50 else 'l'}{'b' if y > 50 else 't'}"
         parts.append(point.format(group, names[one.row], one.caption, x, y, side, across * share, down * share))
