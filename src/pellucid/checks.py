@@ -35,6 +35,7 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
     """Refuse a word that is not one of the choices, naming the nearest."""
     choices = list(choices)
     if value not in choices:
+        value = str(value)
         raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}{near(value, choices)}")
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,7 @@ def test_pictures_on_both_sides_are_told_and_judged_without(
     rows = table(place / "out/predictions.csv")
     right = [row["correct"] == "1" for row in rows if row["file"] not in {"test/dark/1.png", "test/light/0.png"}]
     assert told["twins"]["accuracy_without"]["value"] == pytest.approx(sum(right) / len(right))
-    assert "2 pairs of a training and a test picture are nearly equal" in said.out
+    assert "2 pairs of a training and a test picture are the same but for size, crop or compression" in said.out
     page = (place / "out/index.html").read_text()
     assert "the same file, “left” and “light”" in page
     assert "learned from: train/dark/2.png" in page
@@ -172,17 +173,31 @@ def test_pictures_on_both_sides_are_told_and_judged_without(
 def test_equal_files_are_told_even_where_near_ones_are_too_many(
     call: Call, place: Path, both: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pellucid.cli import _transfer_found
+    from pellucid.audit import neighbours
 
     def refuse(*_rows: object, **_options: object) -> None:
         raise ValueError("pairs must be fewer")
 
-    monkeypatch.setattr(_transfer_found, "near_duplicates", refuse)
+    monkeypatch.setattr(neighbours, "near_duplicates", refuse)
     shutil.copy(both / "train/dark/2.png", both / "test/dark/1.png")
     said = call("transfer", model_folder, both, *FEW, "-o", "out")
     assert "1 test picture is the same file as a training picture" in said.out
-    assert "near-duplicates could not be listed: pairs must be fewer" in said.out
+    assert "pictures on both sides could not be listed: pairs must be fewer" in said.out
     assert summary(place / "out")["twins"]["same_files"] == 1
+
+
+def test_equal_files_are_told_whatever_is_near(
+    call: Call, place: Path, both: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pellucid.audit import neighbours
+    from pellucid.features import Pairs
+
+    none = torch.zeros(0, dtype=torch.int64)
+    monkeypatch.setattr(neighbours, "near_duplicates", lambda *_rows, **_options: Pairs(none, none, none.double(), 0.0))
+    shutil.copy(both / "train/dark/2.png", both / "test/dark/1.png")
+    assert call("transfer", model_folder, both, *FEW, "-o", "out").code == 0
+    (pair,) = summary(place / "out")["twins"]["listed"]
+    assert pair == {"train": "train/dark/2.png", "test": "test/dark/1.png", "distance": 0.0, "same_file": True}
 
 
 def test_mistakes_stand_beside_the_nearest_training_pictures(
@@ -226,6 +241,49 @@ def test_drawn_splits_learn_from_as_many_and_choose_anew(
         assert share == pytest.approx(float((search.probe.predict(x[rest]) == y[rest]).double().mean()))
     mean, deviation = 100 * np.mean(told), 100 * np.std(told, ddof=1)
     assert f"right in {mean:.1f} ± {deviation:.1f} %" in said.out
+
+
+def test_copies_of_what_a_drawn_split_learns_from_are_not_judged_on(
+    call: Call, place: Path, both: Path, model_folder: Path
+) -> None:
+    for number in range(4):  # every test picture of a class is one picture, which stands in the training part too
+        shutil.copy(both / "train/dark/2.png", both / f"test/dark/{number}.png")
+    said = call("transfer", model_folder, both, *FEW, "--repeats", "1", "-o", "out")
+    assert said.code == 0
+    model = models.load(model_folder)
+    parts = [by_hand(model, both, split, "3") for split in ("train", "test")]
+    x, y = (torch.cat([part[side] for part in parts]) for side in (0, 1))
+    source = torch.Generator().manual_seed(0)
+    train = []
+    for number in range(3):
+        own = (y == number).nonzero()[:, 0]
+        train += own[torch.randperm(len(own), generator=source)[:6]].tolist()
+    learned = torch.tensor(sorted(train))
+    equal = (x[:, None] - x[learned]).abs().amax(dim=2).amin(dim=1) < 1e-5
+    rest = (~equal).nonzero()[:, 0]
+    assert len(rest) < len(y) - len(train)
+    (share,) = summary(place / "out")["best"]["drawn_splits"]
+    assert round(share * len(rest), 6) == round(share * len(rest))  # so many were judged on
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("flat", "--test-split", "val"), "test-split names 'val', but flat has no splits: leave it out"),
+        (("both", "--split", "all", "--test-split", "test"), "test-split names 'test', but --split all leaves none"),
+        (("rare",), "held must leave every class pictures to learn from and to judge on: .*the rarest class is dark"),
+    ],
+)
+def test_a_split_that_is_not_there_is_refused(
+    call: Call, both: Path, model_folder: Path, words: tuple[str, ...], message: str
+) -> None:
+    place = both.parent
+    scenes(place / "flat", {"": 6})
+    scenes(place / "rare", {"": 2})
+    (place / "rare/dark/1.png").unlink()
+    said = call("transfer", model_folder, *words, *FEW, "-o", "out")
+    assert (said.code, said.out) == (2, "")
+    assert re.search(message, said.err)
 
 
 def test_a_folder_without_splits_is_held_out_in_part(call: Call, place: Path, model_folder: Path) -> None:

@@ -47,7 +47,8 @@ def facts(found: Found) -> list[Fact]:
     if best.repeats:
         text = (
             f"Over {counted(len(best.repeats), 'drawn split')} of all {counted(len(found.rows), 'picture')}, as many "
-            f"to learn from, it is right in {repeated(best)} (mean and standard deviation)."
+            f"to learn from, {best.name} is right in {repeated(best)} (mean and standard deviation); its options were "
+            "chosen anew in each, layer and probe on the split given."
         )
         told.append(Fact("Drawn splits", repeated(best), text))
     kept = Fact("As a model", "OUT/model" if found.kept.model else "none", told_of(found.kept))
@@ -133,6 +134,9 @@ def _layers(found: Found) -> Fact:
     if len(order) == 1:
         return Fact("Layers", "one tried", f"Only {order[0].layer} was tried: --layers names others.")
     first, last = order[0], order[-1]
+    if first.fit.score == last.fit.score:
+        text = f"All {len(order)} layers do equally well in cross-validation ({percent(first.fit.score)})."
+        return Fact("Layers", "no difference", text)
     text = (
         f"Of {len(order)} layers {first.layer} does best in cross-validation ({percent(first.fit.score)}) and "
         f"{last.layer} worst ({percent(last.fit.score)})."
@@ -142,19 +146,19 @@ def _layers(found: Found) -> Fact:
 
 def _twins(found: Found) -> Fact:
     twins = found.twins
-    if twins.note:
+    if not twins.is_listed:
         count = counted(int(twins.same.sum()), "test picture")
         verb = "is" if int(twins.same.sum()) == 1 else "are"
-        text = f"{count} {verb} the same file as a training picture; near-duplicates could not be listed: {twins.note}."
+        text = f"{count} {verb} the same file as a training picture; {twins.note}."
         return Fact("On both sides", f"{count}, at least", text)
     if not len(twins.train):
-        text = f"No test picture is nearly one that was learned from (cosine distance up to {twins.threshold:.2g})."
+        text = "No test picture is the same as one that was learned from, also but for size, crop or compression."
         return Fact("On both sides", "none", text)
     pictures, same = len(torch.unique(twins.test)), int(twins.same.sum())
     verb = "is" if len(twins.train) == 1 else "are"
     text = (
-        f"{counted(len(twins.train), 'pair')} of a training and a test picture {verb} nearly equal (cosine distance up "
-        f"to {twins.threshold:.2g}), {same} of them the same file; without the {counted(pictures, 'test picture')} "
+        f"{counted(len(twins.train), 'pair')} of a training and a test picture {verb} the same but for size, "
+        f"crop or compression, {same} of them the same file; without the {counted(pictures, 'test picture')} "
         f"it is right in {percent(twins.accuracy.value)}."
     )
     return Fact("On both sides", counted(len(twins.train), "pair"), text)

@@ -2,14 +2,14 @@
 
 from argparse import Namespace
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from pellucid.audit.feature_map import FEWEST, FeatureMap, feature_map
-from pellucid.audit.neighbours import near_limit, nearest_of_class
-from pellucid.features import near_duplicates
+from pellucid.audit.neighbours import nearest_of_class, same_pictures
 from pellucid.metrics import Interval, proportion
 
 from ._transfer_model import Kept, kept
@@ -36,7 +36,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Twins:
-    """Pictures that stand on both sides, or nearly so."""
+    """Pictures that stand on both sides, the same but for size, crop or compression."""
 
     train: Tensor  # (P,), int64, rows, the nearest pair first
     test: Tensor  # (P,), int64, rows
@@ -45,7 +45,8 @@ class Twins:
     layer: str  # whose features
     threshold: float
     accuracy: Interval  # of the best probe on the test pictures without a twin
-    note: str  # why only equal files are listed; "" where all are
+    is_listed: bool  # False where only equal files are: too many are near in features
+    note: str  # what was not compared; "" where all was
 
 
 @dataclass(frozen=True)
@@ -137,22 +138,33 @@ def _lead(best: Trial, features: Tensor, targets: Tensor) -> Tensor:
 
 
 def _twins(rows: Rows, best: Trial, args: Namespace) -> Twins:
-    """Pairs across the sides whose features are nearly equal, or whose files are equal."""
-    features, note = rows.features(rows.last, args.pool), ""
+    """Pairs across the sides that are the same picture, or the same file."""
+    features = rows.features(rows.last, args.pool)
     known = {rows.contents[row]: row for row in reversed(rows.train.tolist())}
-    copies = [(known[key], row) for row in rows.test.tolist() if (key := rows.contents[row]) in known]
-    train, test = torch.tensor(copies, dtype=torch.int64).reshape(-1, 2).T  # files that are equal, byte by byte
-    distances = torch.zeros(len(copies), dtype=torch.float64)
-    known_rows, asked_rows = features[rows.train], features[rows.test]
-    limit = near_limit(known_rows, asked_rows) if args.near is None else args.near
-    try:
-        pairs = near_duplicates(known_rows, asked_rows, threshold=limit)
-        train, test, distances = rows.train[pairs.first], rows.test[pairs.second], pairs.distances
-    except ValueError as error:  # more pairs than can be looked at: features that tell too little; the page repeats it
-        note = str(error)
-    ends = zip(train.tolist(), test.tolist(), strict=True)
-    same = torch.tensor([rows.contents[one] == rows.contents[other] for one, other in ends], dtype=torch.bool)
+    pairs = {(known[key], row): 0.0 for row in rows.test.tolist() if (key := rows.contents[row]) in known}
+    read, read_asked = partial(_picture, rows, rows.train), partial(_picture, rows, rows.test)
+    found = same_pictures(features[rows.train], features[rows.test], read, read_asked, threshold=args.near)
+    ends = zip(rows.train[found.pairs.first].tolist(), rows.test[found.pairs.second].tolist(), strict=True)
+    pairs |= dict(zip(ends, found.pairs.distances.tolist(), strict=True))
+    order = sorted(pairs, key=lambda pair: (pairs[pair], pair))
+    train, test = torch.tensor(order, dtype=torch.int64).reshape(-1, 2).T
+    same = torch.tensor([rows.contents[one] == rows.contents[other] for one, other in order], dtype=torch.bool)
     alone = ~torch.isin(rows.test, test)
     right = (best.predicted == rows.targets[rows.test])[alone]
-    accuracy = proportion(int(right.sum()), len(right)) if len(right) else best.accuracy
-    return Twins(train, test, distances, same, rows.last, limit, accuracy, note)
+    return Twins(
+        train=train,
+        test=test,
+        distances=torch.tensor([pairs[pair] for pair in order], dtype=torch.float64),
+        same=same,
+        layer=rows.last,
+        threshold=found.pairs.threshold,
+        accuracy=proportion(int(right.sum()), len(right)) if len(right) else best.accuracy,
+        is_listed=found.is_listed,
+        note="; ".join(found.notes),
+    )
+
+
+def _picture(rows: Rows, side: Tensor, place: int) -> Tensor:
+    """(C, H, W), in [0, 1], in its own size: of a place among the rows of one side."""
+    some, number = rows.place(int(side[place]))
+    return some.read(number).float() / 255

@@ -143,10 +143,11 @@ def _twins(found: Found, model: "Model") -> list[Section]:
         shown.append((_picture(found, other, model), f"judged on: {rows.files[other]}"))
         entries.append((heading, rows.files[other], [shown]))
     lead = (
-        f"Pairs whose features at layer {twins.layer} lie within a cosine distance of {twins.threshold:.2g}, "
-        "the nearest first"
+        f"Pairs whose features at layer {twins.layer} lie within a cosine distance of {twins.threshold:.2g} and which "
+        "agree as pictures, and equal files; the nearest first"
         + (f", {PAIRS} of {len(twins.train):,}" if len(twins.train) > PAIRS else "")
-        + ". What was learned from tells nothing of new pictures: look whether these are copies, or only alike."
+        + (f"; {twins.note}" if twins.note else "")
+        + ". What was learned from tells nothing of new pictures."
     )
     without = (
         f"Without the {counted(len(torch.unique(twins.test)), 'test picture')} of these pairs the best is right in "

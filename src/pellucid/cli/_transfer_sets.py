@@ -95,6 +95,9 @@ def opened(args: Namespace) -> Sets:
             raise ValueError(f"test must be other pictures than those learned from, but both are {test.path}")
         return Sets(train, _as_classes(test, train))
     second = args.test_split or next((name for name in ("test", "val") if name in splits and name != first), "")
+    if args.test_split and (not splits or first == "all"):
+        told = f"{args.train} has no splits" if not splits else "--split all leaves none"
+        raise ValueError(f"test-split names {args.test_split!r}, but {told}: leave it out, and a part is held out")
     if second == first:
         raise ValueError(f"test-split must be another than the split learned from, got {second!r}")
     if not second or first == "all":
@@ -197,7 +200,14 @@ def _sides(
     if sets.test is not None:
         return torch.arange(first), torch.arange(first, len(targets))
     source = torch.Generator().manual_seed(args.seed)
-    split = data.split_indices(targets, test=args.held, contents=contents, generator=source)
+    try:
+        split = data.split_indices(targets, test=args.held, contents=contents, generator=source)
+    except ValueError as error:
+        counts = targets.bincount(minlength=len(sets.train.classes))
+        rare = f"the rarest class is {sets.train.classes[int(counts.argmin())]}, with {int(counts.min())}"
+        raise ValueError(
+            f"held must leave every class pictures to learn from and to judge on: {error}; {rare}"
+        ) from error
     return split.train, split.test
 
 

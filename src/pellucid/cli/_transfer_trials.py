@@ -221,9 +221,11 @@ def _fitted(names: tuple[str, str], features: Tensor, rows: Rows, train: Tensor,
     scores = []
     for number, fold in enumerate(splits):
         source = torch.Generator().manual_seed(args.seed + number)
-        head = MLPHead(normalise=how).fit(some[fold.train], targets[fold.train], generator=source)
+        own = [contents[row] for row in fold.train.tolist()]
+        head = MLPHead(normalise=how).fit(some[fold.train], targets[fold.train], contents=own, generator=source)
         scores.append(_right(head, some[fold.held], targets[fold.held]))
-    whole = MLPHead(normalise=how).fit(some, targets, generator=torch.Generator().manual_seed(args.seed))
+    source = torch.Generator().manual_seed(args.seed)
+    whole = MLPHead(normalise=how).fit(some, targets, contents=contents, generator=source)
     return Fit(whole, f"epoch {whole.best_epoch_}", sum(scores) / len(scores))
 
 
@@ -256,7 +258,10 @@ def folds_of(targets: Tensor, contents: Sequence[str], classes: Sequence[str], a
 
 
 def _drawn(rows: Rows, seed: int) -> Split:
-    """Training and test rows drawn from all: of each class as many to learn from as in the split given."""
+    """Training and test rows drawn from all: of each class as many to learn from as in the split given.
+
+    Copies of what is learned from are not judged on.
+    """
     source = torch.Generator().manual_seed(seed)
     sizes = rows.targets[rows.train].bincount(minlength=len(rows.classes)).tolist()
     learned = []
@@ -266,6 +271,8 @@ def _drawn(rows: Rows, seed: int) -> Split:
     train = torch.cat(learned).sort().values
     rest = torch.ones(len(rows), dtype=torch.bool)
     rest[train] = False
+    known = {rows.contents[row] for row in train.tolist()}
+    rest &= torch.tensor([key not in known for key in rows.contents])
     return train, rest.nonzero()[:, 0]
 
 
