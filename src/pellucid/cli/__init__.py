@@ -23,29 +23,18 @@ from ._shared import plain
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
-VERBS = (
-    "train",
-    "sweep",
-    "runs",
-    "attack",
-    "uncertainty",
-    "audit",
-    "describe",
-    "layers",
-    "explain",
-    "gallery",
-    "predict",
-    "visualize",
-    "transfer",
-    "learn",
-    "index",
-    "search",
-    "match",
-    "words",
-    "solve",
-    "zoo",
-    "demo",
-)
+GROUPS = {
+    "begin": ("demo", "learn", "zoo"),
+    "train": ("train", "sweep", "runs"),
+    "ask": ("predict", "describe", "layers"),
+    "look inside": ("explain", "visualize", "gallery"),
+    "break it, and how sure is it": ("attack", "uncertainty", "audit"),
+    "reuse what it learned": ("transfer", "index", "search", "solve"),
+    "without any network": ("match", "words"),
+}
+"""The verbs, in the order in which one meets them."""
+
+VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
 MISSING = {"grid": "--grid OPTION=VALUE,VALUE"}
 TRAINING = frozenset({"train", "sweep", "demo"})
 """Verbs whose images lie in memory: there a thread that sleeps between two small operations only comes late."""
@@ -204,10 +193,12 @@ def _nearest(message: str, parser: "ArgumentParser", words: list[str]) -> str:
 
 def _overview() -> str:
     lines = ["pellucid: look inside a neural network, break it, ask how sure it is, reuse what it learned", ""]
-    lines += ["usage: pellucid COMMAND [options]", ""]
-    for verb in VERBS:
-        first = (import_module(f"pellucid.cli.{verb}").__doc__ or "").strip().partition("\n")[0]
-        lines.append(f"  {verb:11} {first}")
+    lines += ["usage: pellucid COMMAND [options]"]
+    for name, verbs in GROUPS.items():
+        lines += ["", f"{name}:"]
+        for verb in verbs:
+            first = (import_module(f"pellucid.cli.{verb}").__doc__ or "").strip().partition("\n")[0]
+            lines.append(f"  {verb:11} {first}")
     lines += [
         "",
         "MODEL is a folder with model.json, torchvision:NAME, timm:NAME, zoo:NAME or package.module:function.",
