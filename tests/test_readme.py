@@ -101,6 +101,24 @@ def test_the_examples_of_how_sure_run(
     assert (demo / "sure" / "index.html").is_file()
 
 
+def test_the_examples_of_reuse_run(
+    demo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(demo)
+    told: dict[str, object] = {}
+    capsys.readouterr()
+    for example in blocks("docs/reuse.md", "python"):
+        exec(compile(example, "reuse.md", "exec"), told)
+    assert isinstance(told["right"], torch.Tensor)
+    assert told["right"].double().mean() > 0.8
+    assert (demo / "digits-train").is_dir()
+    assert re.search(r"^C = [\d.]+: 0\.\d+ in cross-validation", capsys.readouterr().out, re.MULTILINE)
+    shown = [line for block in blocks("docs/reuse.md", "sh") for line in block.splitlines() if "-o reuse" in line]
+    assert len(shown) == 1
+    assert main(shlex.split(shown[0])[1:]) == 0
+    assert (demo / "reuse" / "index.html").is_file()
+
+
 def test_the_foundations_run_and_every_lesson_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
