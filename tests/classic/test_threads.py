@@ -6,7 +6,7 @@ import torch
 
 from pellucid.classic import dense_sift
 from pellucid.classic._cells import Cells, parts
-from pellucid.classic._threads import in_threads
+from pellucid.classic._threads import in_threads, one_thread
 
 
 @pytest.fixture(params=[1, 2, 5])
@@ -23,7 +23,9 @@ def test_every_part_is_worked_on_once_and_each_thread_takes_one_for_an_operation
     def work(some: Sequence[int]) -> None:
         met.extend((part, threading.get_ident(), torch.get_num_threads(), torch.is_grad_enabled()) for part in some)
 
-    in_threads(work, range(11))
+    with one_thread() as known:
+        in_threads(work, range(11), known)
+    assert known == threads
     assert sorted(part for part, *_ in met) == list(range(11))
     assert len({thread for _, thread, *_ in met}) <= threads
     assert {(own, is_recording) for *_, own, is_recording in met} == {(1, False)}
@@ -35,8 +37,8 @@ def test_an_error_of_any_part_comes_out_and_threads_are_as_before(threads: int) 
         if 3 in some:
             raise ValueError("no third part")
 
-    with pytest.raises(ValueError, match="third"):
-        in_threads(work, range(5))
+    with pytest.raises(ValueError, match="third"), one_thread() as known:
+        in_threads(work, range(5), known)
     assert torch.get_num_threads() == threads
 
 

@@ -14,9 +14,9 @@ from pellucid.checks import check_choice, check_count, check_images, check_range
 
 from ._cells import CELLS, Cells, Counter, parts
 from ._gradients import BORDERS, SHARES, check_channels, gray, padded
-from ._threads import in_threads
+from ._threads import in_threads, one_thread
 
-CPU_PIXELS, OTHER_PIXELS = 2**18, 2**23
+CPU_PIXELS, OTHER_PIXELS = 2**17, 2**23
 """Pixels that are worked on at a time: on a CPU, by each thread, what its cache holds; else what keeps it busy."""
 
 
@@ -59,30 +59,29 @@ def dense_sift(
     Raises:
         ValueError: images are too small, outside [0, 1] or neither gray nor RGB, or an option is out of its range.
     """
-    check_images(images)
-    height, width = images.shape[-2:]
-    check_channels(images)
     _check_options(bins=bins, orientation=orientation, cells=cells, sigma=sigma, floor=floor, clamp=clamp)
     check_choice("border", border, BORDERS)
-    rows, columns = grid_size(height, width, patch=patch, stride=stride)
+    with one_thread() as threads:
+        check_images(images)
+        check_channels(images)
+        count, _, height, width = images.shape
+        rows, columns = grid_size(height, width, patch=patch, stride=stride)
+        reach = patch // CELLS // 2 if cells == "linear" else 0
+        how = Cells(patch=patch, stride=stride, bins=bins, orientation=orientation, reach=reach, sigma=sigma)
+        like = images if images.dtype == torch.float64 else images.float()
+        found = like.new_empty(count, rows, columns, CELLS, CELLS, bins)
+        pixels, most = (CPU_PIXELS, threads) if images.device.type == "cpu" else (OTHER_PIXELS, 1)
+        todo = parts(count, rows, how, width, pixels=pixels, threads=most)
 
-    reach = patch // CELLS // 2 if cells == "linear" else 0
-    how = Cells(patch=patch, stride=stride, bins=bins, orientation=orientation, reach=reach, sigma=sigma)
-    like = images if images.dtype == torch.float64 else images.float()
-    found = like.new_empty(len(images), rows, columns, CELLS, CELLS, bins)
-    is_cpu = images.device.type == "cpu"
-    pixels, threads = (CPU_PIXELS, torch.get_num_threads()) if is_cpu else (OTHER_PIXELS, 1)
-    todo = parts(len(images), rows, how, width, pixels=pixels, threads=threads)
+        def work(some: Sequence[tuple[slice, slice]]) -> None:
+            counted = Counter(how, like, todo[0][0].stop, todo[0][1].stop, width)
+            for which, band in some:
+                here = found[which, band]
+                counted(padded(gray(images[which]), border), band.start, here)
+                _normalise(here.flatten(3), floor, clamp)
 
-    def work(some: Sequence[tuple[slice, slice]]) -> None:
-        counted = Counter(how, like, todo[0][0].stop, todo[0][1].stop, width)
-        for which, band in some:
-            here = found[which, band]
-            counted(padded(gray(images[which]), border), band.start, here)
-            _normalise(here.flatten(3), floor, clamp)
-
-    in_threads(work, todo) if is_cpu else work(todo)
-    return found.view(len(images), rows * columns, -1)
+        in_threads(work, todo, most)
+    return found.view(count, rows * columns, -1)
 
 
 def grid(height: int, width: int, *, patch: int = 16, stride: int = 8) -> Tensor:
