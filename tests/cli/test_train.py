@@ -363,6 +363,8 @@ def test_the_sheet_shows_the_very_tensors_that_training_meets(call: Call, place:
 def test_the_sheet_needs_something_to_show(call: Call, place: Path) -> None:
     said = call("train", "classify", "digits", "--show-augmentation", "-o", "sheet")
     assert said.err.startswith("pellucid: augmentation must not be none, to be shown")
+    said = call("train", "finetune", "zoo:lenet5@none", "digits", "--show-augmentation", "-o", "sheet")
+    assert said.err.startswith("pellucid: augmentation must be named to be shown, for the usual one goes by the model")
     said = call("train", "tabular", "iris", "--show-augmentation", "-o", "sheet")
     assert said.err == "pellucid: unrecognized arguments: --show-augmentation; see pellucid train --help\n"
     assert "--show-augmentation" not in call("train", "tabular", "--help").out

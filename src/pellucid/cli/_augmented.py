@@ -23,6 +23,11 @@ def show(data: str, chosen: Mapping[str, Any], folder: str, *, force: bool) -> i
     from pellucid.records import record
     from pellucid.training import open_sets
 
+    if not chosen["augmentation"]:
+        raise ValueError(
+            "augmentation must be named to be shown, for the usual one goes by the model's size: such as "
+            "--augmentation hflip=0.5,crop=32:mode=reflect"
+        )
     policy = sets.augment.policy(str(chosen["augmentation"]))
     if not policy.ops:
         raise ValueError(
