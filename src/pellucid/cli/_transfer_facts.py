@@ -47,8 +47,8 @@ def facts(found: Found) -> list[Fact]:
     if best.repeats:
         text = (
             f"Over {counted(len(best.repeats), 'drawn split')} of all {counted(len(found.rows), 'picture')}, as many "
-            f"to learn from, {best.name} is right in {repeated(best)} (mean and standard deviation); its options were "
-            "chosen anew in each, layer and probe on the split given."
+            f"to learn from, the {NAMES[best.kind]} on {best.layer} is right in {repeated(best)} (mean and standard "
+            "deviation); its options were chosen anew in each, layer and probe on the split given."
         )
         told.append(Fact("Drawn splits", repeated(best), text))
     kept = Fact("As a model", "OUT/model" if found.kept.model else "none", told_of(found.kept))
@@ -152,7 +152,7 @@ def _twins(found: Found) -> Fact:
         text = f"{count} {verb} the same file as a training picture; {twins.note}."
         return Fact("On both sides", f"{count}, at least", text)
     if not len(twins.train):
-        text = "No test picture is the same as one that was learned from, also but for size, crop or compression."
+        text = "No test picture is one that was learned from, nor one of these resized, cropped or compressed."
         return Fact("On both sides", "none", text)
     pictures, same = len(torch.unique(twins.test)), int(twins.same.sum())
     verb = "is" if len(twins.train) == 1 else "are"
