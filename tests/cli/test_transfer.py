@@ -286,6 +286,16 @@ def test_a_split_that_is_not_there_is_refused(
     assert re.search(message, said.err)
 
 
+def test_another_size_is_what_the_network_is_shown(call: Call, place: Path, both: Path, model_folder: Path) -> None:
+    own = models.load(model_folder).geometry.size[0]
+    assert call("transfer", model_folder, both, *FEW, "--size", str(own), "-o", "same").code == 0
+    assert json.loads((place / "same/record.json").read_text())["options"]["size"] == own
+    assert models.load(place / "same/model").geometry.size == (own, own)
+    said = call("transfer", model_folder, both, *FEW, "--size", "1", "-o", "other")
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("pellucid: size must be one that ")
+
+
 def test_a_folder_without_splits_is_held_out_in_part(call: Call, place: Path, model_folder: Path) -> None:
     scenes(place / "flat", {"": 6})
     assert call("transfer", model_folder, "flat", *FEW, "--held", "0.5", "-o", "out").code == 0

@@ -35,6 +35,7 @@ def written(folder: Path, model: "Model", args: Namespace, found: Found) -> None
 
 def _record(model: "Model", args: Namespace, found: Found) -> Record:
     names = (
+        "size",
         "pool",
         "folds",
         "repeats",

@@ -50,6 +50,8 @@ def arguments(parser: "ArgumentParser") -> None:
     parser.add_argument("--layers", type=str, default="auto", help=layers)
     parser.add_argument("--probe", type=str, default="svm", help=f"with commas, of {', '.join(NAMES)}")
     parser.add_argument("--normalise", type=str, default="l2", help=f"of each row, with commas, of {', '.join(HOWS)}")
+    size = "side of the images, in pixels; none takes the model's own"
+    parser.add_argument("--size", type=int | None, default=None, help=size)
     pool = "auto, flat, gap, max, class (token) or gridM (M x M cells, averaged)"
     parser.add_argument("--pool", type=str, default="auto", help=pool)
     costs = f"C to try, with commas; larger fits closer (default: {', '.join(f'{cost:g}' for cost in COSTS)})"
@@ -87,6 +89,7 @@ def run(args: Namespace) -> int:
     """Features, probes, a table; the page and the best probe."""
     from pellucid.checks import check_choice, check_count, check_range
     from pellucid.files import check_new_folder, new_folder
+    from pellucid.models import framed
 
     from ._transfer_files import written
     from ._transfer_found import found_of
@@ -109,6 +112,7 @@ def run(args: Namespace) -> int:
         raise ValueError(f"held must be between 0 and 1, such as 0.3, got {args.held}")
     sets = opened(args)
     model = load_model(args)
+    model = model if args.size is None else framed(model, args.size)
     with new_folder(args.out, force=args.force, command="transfer") as folder, progress():
         found = found_of(model, sets, args)
         written(folder, model, args, found)

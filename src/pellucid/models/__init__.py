@@ -10,6 +10,7 @@ from .describe import Description, ReceptiveField, Row, describe, receptive_fiel
 from .evaluate import Cost, Plan, differentiate, evaluate, is_rehearsal, rehearsal, unvaried
 from .fills import FILLS, as_number, filled
 from .find_classes import find_classes
+from .framed import framed
 from .grids import Grid, cam_layers, find_grid
 from .heads import find_head, with_head
 from .layers import Layer, layers
@@ -56,6 +57,7 @@ __all__ = [
     "find_classes",
     "find_grid",
     "find_head",
+    "framed",
     "is_model_folder",
     "is_rehearsal",
     "is_table_model",

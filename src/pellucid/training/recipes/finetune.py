@@ -1,7 +1,6 @@
 """Finetune: teach a trained network other classes: a new head first, then, with smaller steps, what is behind it."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,7 +8,7 @@ import torch
 from pellucid.checks import check_choice, check_count
 from pellucid.data import batches_of
 from pellucid.methods import options
-from pellucid.models import Model, find_head, load, with_head
+from pellucid.models import Model, find_head, framed, load, with_head
 from pellucid.training.engine import placed, scaler_of
 from pellucid.training.fit import Epoch, fit
 from pellucid.training.frozen import FineTune, discriminate, freeze
@@ -207,21 +206,7 @@ def loaded(spec: str, size: int | None) -> Model:
             f"{spec} is built by code of its own, which no run can name: save it as a folder with model.json, or train "
             "it in Python, with pellucid.models.with_head and pellucid.training.freeze"
         )
-    if size is None:
-        return model
-    check_count("size", size, 1)
-    old = model.geometry
-    resize = round(size * old.resize / min(old.size)) if isinstance(old.resize, int) else None
-    model.geometry = replace(old, size=(size, size), resize=resize)
-    try:
-        with torch.inference_mode():
-            model(torch.zeros(1, old.channels, size, size))
-    except (RuntimeError, ValueError, AssertionError, IndexError) as error:  # each network has its own way to refuse
-        reason = " ".join(str(error).split())
-        raise ValueError(
-            f"size must be one that {spec} takes, such as its own {old.size[0]}, got {size} ({reason})"
-        ) from error
-    return model
+    return model if size is None else framed(model, size)
 
 
 def _first(run: "Run", fabric: "Fabric") -> tuple["Run", dict[str, Any]]:
