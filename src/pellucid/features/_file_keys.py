@@ -41,7 +41,7 @@ def file_keys(images: ImageSet, known: Mapping[str, FileKey]) -> list[FileKey | 
                 if isinstance(source, Zip) and source.path not in archives:
                     archives[source.path] = zipfile.ZipFile(source.path)
                 found.append(_key(source, item.name, before, archives))
-            except (OSError, ValueError, LookupError, RuntimeError, NotImplementedError, EOFError) as error:
+            except (OSError, ValueError, LookupError, RuntimeError, EOFError) as error:
                 reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
                 found.append(Unreadable(item.file, reason or type(error).__name__))
             except zipfile.BadZipFile as error:
