@@ -121,6 +121,26 @@ def test_a_few_that_agree_are_told_with_doubt(call: Call, place: Path, monkeypat
     assert told(call, "a.png", "part.png", *FAST)["verdict"] == "none"
 
 
+@pytest.mark.parametrize(
+    ("scale", "agreeing", "verdict"),
+    [
+        (1.0, 16, "same"),
+        (2.9, 16, "same"),
+        (0.22, 21, "none"),
+        (3.1, 40, "none"),
+        (1.0, 14, "perhaps"),
+        (1.0, 13, "none"),
+    ],
+)
+def test_what_agrees_at_sizes_too_far_apart_is_not_believed(scale: float, agreeing: int, verdict: str) -> None:
+    from pellucid.classic import Alignment
+    from pellucid.cli._matched import verdict_of
+
+    agreed = torch.arange(60) < agreeing
+    assert verdict_of(Alignment(scale=scale, angle=0.0, shift=(0.0, 0.0), agreed=agreed, error=1.0), 60) == verdict
+    assert verdict_of(None, 60) == "none"
+
+
 def test_out_is_replaced_only_by_force(call: Call, place: Path) -> None:
     words = ("match", "a.png", "part.png", *FAST, "-o", "out")
     assert call(*words).code == 0

@@ -14,8 +14,12 @@ from pellucid.classic import Alignment, match_views
 
 from ._shared import counted, given
 
-CHANCE = 9
-"""Matches that agree in unrelated pictures, at most: see `least`."""
+CHANCE = 13
+"""Matches that agree in unrelated pictures, at most, of 1,600 pairs of photographs (benchmarks/matching.py)."""
+
+FARTHEST = 3.0
+"""Times that a picture can be larger than the other and still be told: views reach 2.4. Matches of unrelated pictures
+that agree are often of many places with a few close to each other, as if one were a fraction of the other's size."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,21 @@ def matched(args: Namespace) -> Matched:
     """
     first, second = (_side(path, args.side, args.patch) for path in (args.first, args.second))
     found = match_views(first.image[None], second.image[None], **given(args, match_views))
-    agreed = 0 if found.alignment is None else int(found.alignment.agreed.sum())
-    total = len(found.first)
-    verdict = "same" if agreed >= least(total) else "perhaps" if agreed > CHANCE else "none"
+    verdict = verdict_of(found.alignment, len(found.first))
     return Matched(first, second, found.first, found.second, found.ratio, found.alignment, verdict)
+
+
+def verdict_of(alignment: Alignment | None, matches: int) -> str:
+    """One of VERDICTS, by how many of so many matches agree, and at which size."""
+    if alignment is None or not is_told(alignment):
+        return "none"
+    agreed = int(alignment.agreed.sum())
+    return "same" if agreed >= least(matches) else "perhaps" if agreed > CHANCE else "none"
+
+
+def is_told(alignment: Alignment) -> bool:
+    """Whether the sizes are no further apart than patches of one size can tell."""
+    return 1 / FARTHEST <= alignment.scale <= FARTHEST
 
 
 def least(matches: int) -> int:
@@ -156,6 +171,8 @@ def _reason(found: Matched) -> str:
     told = f"{agreed:,} of {counted(total, 'match').replace('matchs', 'matches')} agree on one turn, scale and shift"
     if found.verdict == "same":
         return told
+    if found.alignment is not None and not is_told(found.alignment):
+        return f"{told}, but as if one were {FARTHEST:g} times the other's size or more, which no patch can tell"
     return f"only {told}, and {least(total)} would be needed; unrelated pictures reach {CHANCE} by chance"
 
 
